@@ -5,6 +5,9 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include "kernels/fill.hpp"
+#include "kernels/kriging.hpp"
+#include "kernels/variogram.hpp"
 #include "kernels/view.hpp"
 
 namespace py = pybind11;
@@ -71,11 +74,78 @@ void bind_rasterise(py::module_ &m) { (void)m; }
 
 // --------------------------------------------------------------------------------------------------------- fill
 
-void bind_fill(py::module_ &m) { (void)m; }
+Array<float> natural_neighbour(Array<float> const &intensity, Array<bool> const &visited, double smooth,
+                               int n_threads) {
+    auto const intensity_view = view2(intensity, "intensity");
+    auto const visited_view = view2(visited, "visited");
+    require_same_shape(intensity_view.ny == visited_view.ny && intensity_view.nx == visited_view.nx,
+                       "intensity, visited");
+    auto filled = new_array<float>({visited.shape(0), visited.shape(1)});
+    auto const filled_view = out2(filled);
+    py::gil_scoped_release const released;
+    semrt::natural_neighbour(intensity_view, visited_view, filled_view, n_threads);
+    if (smooth > 0) semrt::smooth_gaussian(filled_view, smooth, n_threads);
+    return filled;
+}
+
+Array<float> distance_to_sample(Array<bool> const &visited, int n_threads) {
+    auto const visited_view = view2(visited, "visited");
+    auto distance = new_array<float>({visited.shape(0), visited.shape(1)});
+    auto const distance_view = out2(distance);
+    py::gil_scoped_release const released;
+    semrt::distance_to_sample(visited_view, distance_view, n_threads);
+    return distance;
+}
+
+void bind_fill(py::module_ &m) {
+    m.def("natural_neighbour", &natural_neighbour, py::arg("intensity").noconvert(), py::arg("visited").noconvert(),
+          py::arg("smooth"), py::arg("n_threads"));
+    m.def("distance_to_sample", &distance_to_sample, py::arg("visited").noconvert(), py::arg("n_threads"));
+}
 
 // ------------------------------------------------------------------------------------------------------ kriging
 
-void bind_kriging(py::module_ &m) { (void)m; }
+py::tuple fit_variogram(Array<float> const &intensity, Array<bool> const &visited, std::uint64_t seed) {
+    auto const values = view2(intensity, "intensity");
+    auto const mask = view2(visited, "visited");
+    require_same_shape(values.ny == mask.ny && values.nx == mask.nx, "intensity and visited");
+    semrt::Variogram fitted;
+    {
+        py::gil_scoped_release release;
+        fitted = semrt::fit_variogram(values, mask, seed);
+    }
+    return py::make_tuple(fitted.nugget, fitted.sill, fitted.range, fitted.exponent);
+}
+
+py::tuple krige(Array<float> const &intensity, Array<bool> const &visited, std::optional<Array<float>> const &exposure,
+                std::optional<Array<bool>> const &wanted, std::array<double, 4> const &variogram, int n_threads) {
+    auto const values = view2(intensity, "intensity");
+    auto const mask = view2(visited, "visited");
+    auto const same = [&](auto const &view) { return view.ny == values.ny && view.nx == values.nx; };
+    semrt::View2D<float const> exposures{nullptr, 0, 0};
+    semrt::View2D<bool const> targets{nullptr, 0, 0};
+    if (exposure) exposures = view2(*exposure, "exposure");
+    if (wanted) targets = view2(*wanted, "wanted");
+    require_same_shape(same(mask) && (!exposure || same(exposures)) && (!wanted || same(targets)),
+                       "intensity, visited, exposure and wanted");
+    auto estimate = new_array<float>({values.ny, values.nx});
+    auto variance = new_array<float>({values.ny, values.nx});
+    auto const estimates = out2(estimate), variances = out2(variance);
+    {
+        py::gil_scoped_release release;
+        if (wanted) std::fill_n(estimates.data, estimates.size(), 0.0F), std::fill_n(variances.data, variances.size(), 0.0F);
+        semrt::krige(values, mask, exposures, targets, {variogram[0], variogram[1], variogram[2], variogram[3]}, estimates,
+                     variances, n_threads);
+    }
+    return py::make_tuple(estimate, variance);
+}
+
+void bind_kriging(py::module_ &m) {
+    using namespace py::literals;
+    m.def("fit_variogram", &fit_variogram, "intensity"_a.noconvert(), "visited"_a.noconvert(), "seed"_a);
+    m.def("krige", &krige, "intensity"_a.noconvert(), "visited"_a.noconvert(), "exposure"_a.noconvert(),
+          "wanted"_a.noconvert(), "variogram"_a, "n_threads"_a);
+}
 
 // -------------------------------------------------------------------------------------------------------- blend
 

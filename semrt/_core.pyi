@@ -7,7 +7,22 @@ from numpy.typing import NDArray
 # rasterise
 
 # fill
+def natural_neighbour(
+    intensity: NDArray[float32], visited: NDArray[bool_], smooth: float, n_threads: int
+) -> NDArray[float32]: ...
+def distance_to_sample(visited: NDArray[bool_], n_threads: int) -> NDArray[float32]: ...
 
 # kriging
+def fit_variogram(
+    intensity: NDArray[float32], visited: NDArray[bool_], seed: int
+) -> tuple[float, float, float, float]: ...
+def krige(
+    intensity: NDArray[float32],
+    visited: NDArray[bool_],
+    exposure: NDArray[float32] | None,
+    wanted: NDArray[bool_] | None,
+    variogram: tuple[float, float, float, float],
+    n_threads: int,
+) -> tuple[NDArray[float32], NDArray[float32]]: ...
 
 # blend

@@ -1,5 +1,12 @@
 """The one door to the C++ core: defaults, dtypes and documentation; one module for each kernel."""
 
 from semrt.kernels._threads import thread_count
+from semrt.kernels.fill import MaskStatistics, distance_to_sample, mask_statistics, natural_neighbour
 
-__all__ = ["thread_count"]
+__all__ = [
+    "MaskStatistics",
+    "distance_to_sample",
+    "mask_statistics",
+    "natural_neighbour",
+    "thread_count",
+]
