@@ -1,0 +1,1 @@
+"""Seeded synthetic data with exact truth, in NumPy alone."""

@@ -1,0 +1,163 @@
+"""Smooth random fields, coordinates and the linear filters that scenes are drawn with.
+
+Arrays are (ny, nx) float32; lengths in px; angles in radians. Every function works for any shape from 1 × 1 up.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "Plane",
+    "Shape",
+    "blur",
+    "coordinates",
+    "log_uniform",
+    "power_law",
+    "resample",
+    "smooth",
+    "smoothstep",
+    "stretched",
+    "warped",
+]
+
+Shape = tuple[int, int]
+Plane = NDArray[np.float32]
+
+
+def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
+    """A number between low and high, each octave as likely."""
+    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
+
+
+def coordinates(rng: np.random.Generator, shape: Shape) -> tuple[Plane, Plane]:
+    """(y, x) [px] of each pixel in a frame turned by a random angle about a random origin."""
+    ny, nx = shape
+    angle = rng.uniform(0, 2 * np.pi)
+    c, s = np.float32(np.cos(angle)), np.float32(np.sin(angle))
+    y0, x0 = rng.uniform(0, (ny, nx))
+    y = np.arange(ny, dtype=np.float32)[:, None] - np.float32(y0)
+    x = np.arange(nx, dtype=np.float32)[None, :] - np.float32(x0)
+    return c * y + s * x, c * x - s * y
+
+
+def warped(rng: np.random.Generator, y: Plane, x: Plane, wavelength: float, amplitude: float) -> tuple[Plane, Plane]:
+    """The coordinates moved by a smooth random displacement: wavelength and RMS amplitude in px."""
+    shape = (y.shape[0], y.shape[1])
+    a = np.float32(amplitude)
+    return y + a * smooth(rng, shape, wavelength), x + a * smooth(rng, shape, wavelength)
+
+
+def smooth(rng: np.random.Generator, shape: Shape, wavelength: float) -> Plane:
+    """A random field without detail below `wavelength` [px]; zero mean and unit variance over many draws."""
+    ny, nx = shape
+    step = max(wavelength / 2, 1.0)
+    knots = rng.standard_normal((int(ny / step) + 5, int(nx / step) + 5), dtype=np.float32)
+    by = _spline(ny, knots.shape[0], step, 1 + rng.random())
+    bx = _spline(nx, knots.shape[1], step, 1 + rng.random())
+    return np.asarray(
+        (by @ knots) @ bx.T / np.float32(0.48), np.float32
+    )  # 0.48: RMS gain of the cubic B-spline squared
+
+
+def power_law(
+    rng: np.random.Generator,
+    shape: Shape,
+    exponent: float,
+    *,
+    shortest: float = 0.0,
+    longest: float = np.inf,
+    stretch: float = 1.0,
+    angle: float = 0.0,
+) -> Plane:
+    """A Gaussian random field whose power falls as frequency**-exponent; zero mean, unit variance in the field.
+
+    shortest, longest: wavelengths [px] outside which the power is damped.
+    stretch: ratio of the correlation lengths along and across the direction `angle`.
+    """
+    ny, nx = (_fast_length(int(1.25 * n) + 4) for n in shape)  # larger than shown, so that opposite edges differ
+    fy = np.fft.fftfreq(ny).astype(np.float32)[:, None]
+    fx = np.fft.rfftfreq(nx).astype(np.float32)[None, :]
+    if stretch != 1.0:
+        c, s = np.float32(np.cos(angle)), np.float32(np.sin(angle))
+        fy, fx = (c * fy + s * fx) * np.float32(stretch), (c * fx - s * fy) / np.float32(stretch)
+    f2 = fy * fy + fx * fx
+    f2.flat[0] = 1
+    amplitude = f2 ** np.float32(-exponent / 4)
+    if shortest > 0:
+        amplitude *= np.exp(f2 * np.float32(-0.5 * shortest**2))
+    if np.isfinite(longest):
+        amplitude *= 1 - np.exp(f2 * np.float32(-0.5 * longest**2))
+    amplitude.flat[0] = 0
+    noise = np.fft.rfft2(rng.standard_normal((ny, nx), dtype=np.float32))
+    field = np.fft.irfft2(noise * amplitude, (ny, nx))[: shape[0], : shape[1]].astype(np.float32)
+    field -= field.mean()
+    spread = float(field.std())
+    return field / np.float32(spread) if spread > 0 else field
+
+
+def blur(image: Plane, sigma: float | tuple[float, float]) -> Plane:
+    """Gaussian blur with sigma (or sigma along y and x) [px]; the image is mirrored at its edges."""
+    sy, sx = sigma if isinstance(sigma, tuple) else (sigma, sigma)
+    return _blur_rows(_blur_rows(image, sy).T, sx).T
+
+
+def resample(image: Plane, shape: Shape) -> Plane:
+    """The same scene on a finer (or equal) grid, by cubic B-splines: smooth, without overshoot."""
+    sy, sx = shape[0] / image.shape[0], shape[1] / image.shape[1]
+    by = _spline(shape[0], image.shape[0] + 4, sy, 1.5 + 0.5 / sy)  # pixel centres lie on pixel centres
+    bx = _spline(shape[1], image.shape[1] + 4, sx, 1.5 + 0.5 / sx)
+    return np.asarray((by @ np.pad(image, 2, mode="edge")) @ bx.T, np.float32)
+
+
+def smoothstep(values: Plane, width: float = 1.0) -> Plane:
+    """0 below -width/2, 1 above width/2, and a smooth edge between: the coverage of a pixel by a half-plane."""
+    t = np.clip(values / np.float32(width) + np.float32(0.5), 0, 1)
+    return np.asarray(t * t * (3 - 2 * t), np.float32)
+
+
+def stretched(image: Plane, tail: float = 0.0) -> Plane:
+    """The image brought to [0, 1]; a fraction `tail` saturates at each end. A constant image becomes 0.5."""
+    if tail > 0:
+        low, high = np.quantile(image, [tail, 1 - tail])
+    else:
+        low, high = image.min(), image.max()
+    if not high > low:
+        return np.full(image.shape, 0.5, np.float32)
+    return np.clip((image - np.float32(low)) / np.float32(high - low), 0, 1).astype(np.float32)
+
+
+def _spline(n: int, knots: int, step: float, first: float) -> Plane:
+    """(n, knots) weights of cubic B-splines at n points, `step` to a knot; the first lies at knot number `first`."""
+    at = np.arange(n) / step + first
+    distance = np.abs(at[:, None] - np.arange(knots))
+    inner = 2 / 3 - distance**2 + distance**3 / 2
+    outer = np.clip(2 - distance, 0, None) ** 3 / 6
+    return np.where(distance < 1, inner, outer).astype(np.float32)
+
+
+def _blur_rows(image: Plane, sigma: float) -> Plane:
+    if sigma < 0.1:
+        return image
+    reach = max(1, int(3.5 * sigma + 0.5))
+    taps = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
+    taps = (taps / taps.sum()).astype(np.float32)
+    padded = np.pad(image, ((reach, reach), (0, 0)), mode="symmetric")
+    n = image.shape[0]
+    total = taps[reach] * padded[reach : reach + n]
+    for k in range(1, reach + 1):
+        total += taps[reach + k] * (padded[reach - k : reach - k + n] + padded[reach + k : reach + k + n])
+    return np.asarray(total, np.float32)
+
+
+def _fast_length(n: int) -> int:
+    """The next length whose only prime factors are 2, 3 and 5."""
+    while True:
+        rest = n
+        for prime in (2, 3, 5):
+            while rest % prime == 0:
+                rest //= prime
+        if rest == 1:
+            return n
+        n += 1
