@@ -1,0 +1,1 @@
+"""Pictures and figures for people: previews of results, timings, the state of an installation."""
