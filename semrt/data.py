@@ -5,8 +5,7 @@ Axis order is (z, y, x). Positions are in pixels, with (0, 0) at the centre of t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +13,8 @@ import numpy as np
 from semrt.errors import EmptyScan, InvalidShape, InvalidValue
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import ArrayLike, NDArray
 
 __all__ = ["Micrograph", "PixelSize", "SparseScan"]
@@ -130,10 +131,6 @@ class SparseScan:
         intensity = micrograph.intensity
         visited = ~np.isnan(intensity) if np.isnan(unvisited) else intensity != np.float32(unvisited)
         return cls(intensity, visited, pixel_size=micrograph.pixel_size, metadata=micrograph.metadata)
-
-    def with_intensity(self, intensity: NDArray[np.float32]) -> SparseScan:
-        """The same scan with other intensities, (ny, nx)."""
-        return replace(self, intensity=intensity)
 
 
 def _plane(name: str, array: ArrayLike) -> NDArray[np.float32]:

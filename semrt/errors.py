@@ -1,14 +1,17 @@
 """What can go wrong, in words for the person at the microscope.
 
-Each class makes its own message (what, wanted, got, what to do), is also the builtin that fits, and carries the exit code of the
-command line: 2 usage, 3 input or format, 4 model, 5 device, 6 out of memory.
+Each class makes its own message (what, wanted, got, what to do), is also the builtin that fits, and carries the
+exit code of the command line: 2 usage, 3 input or format, 4 model, 5 device, 6 out of memory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from difflib import get_close_matches
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
 
 __all__ = [
     "DeviceUnavailable",
@@ -129,7 +132,9 @@ class ModelNotFound(SemrtError, FileNotFoundError):
         known = sorted(known)
         nearest = get_close_matches(str(name), known, n=1)
         hint = f"did you mean {nearest[0]!r}? " if nearest else ""
-        super().__init__(f"model {str(name)!r} not found; {hint}known: {', '.join(known)}, or a folder with a semrt.json")
+        super().__init__(
+            f"model {str(name)!r} not found; {hint}known: {', '.join(known)}, or a folder with a semrt.json"
+        )
 
 
 class ModelDamaged(SemrtError, ValueError):

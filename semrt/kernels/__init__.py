@@ -2,10 +2,14 @@
 
 from semrt.kernels._threads import thread_count
 from semrt.kernels.fill import MaskStatistics, distance_to_sample, mask_statistics, natural_neighbour
+from semrt.kernels.kriging import Variogram, fit_variogram, krige
 
 __all__ = [
     "MaskStatistics",
+    "Variogram",
     "distance_to_sample",
+    "fit_variogram",
+    "krige",
     "mask_statistics",
     "natural_neighbour",
     "thread_count",

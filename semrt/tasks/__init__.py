@@ -1,0 +1,27 @@
+"""What each model means: the step before its network and the step after, or a solver that needs none.
+
+To add a task: a module with its class, and its line in TASKS.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import cast
+
+from semrt.errors import InvalidOption
+from semrt.tasks.base import NetworkTask, Solver
+
+__all__ = ["TASKS", "NetworkTask", "Solver", "find_task"]
+
+TASKS = {
+    "infill": "semrt.tasks.infill:Infill",
+    "kriging": "semrt.tasks.kriging:Kriging",
+}
+
+
+def find_task(name: str) -> NetworkTask | Solver:
+    """The task called `name`.  Raises InvalidOption."""
+    if name not in TASKS:
+        raise InvalidOption.unknown("task", name, TASKS)
+    module, attribute = TASKS[name].split(":")
+    return cast("NetworkTask | Solver", getattr(import_module(module), attribute)())

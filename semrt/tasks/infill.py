@@ -1,0 +1,95 @@
+"""A sparse scan completed by a network that corrects the classical estimate."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from semrt.data import Micrograph, SparseScan
+from semrt.kernels import distance_to_sample, mask_statistics
+from semrt.tasks.kriging import classical_estimate, complete, sample_values
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+__all__ = ["INPUT_CHANNELS", "Infill", "standardisation"]
+
+INPUT_CHANNELS = (
+    "intensity",  # standardised, 0 where unvisited
+    "visited",
+    "first_guess",  # the classical estimate, standardised: the network adds its correction to this one
+    "first_guess_error",  # its standard deviation, in spreads
+    "smooth_guess",  # natural neighbours then Gaussian, less first_guess, in spreads
+    "distance",  # log(1 + distance to the nearest sample [px])
+    "noise",  # of one sample, in spreads: one number for the whole image
+    "correlation_range",  # log of the variogram's range [px]: one number for the whole image
+)
+FIRST_GUESS_ERROR = INPUT_CHANNELS.index("first_guess_error")
+NOISE = INPUT_CHANNELS.index("noise")
+
+
+def standardisation(scan: SparseScan) -> tuple[float, float]:
+    """Mean and spread (standard deviation) of the visited pixels; a spread of 1 where all are alike.
+
+    The network sees intensities in these units, so that contrast and offset of the detector do not matter; the result
+    is turned back, so that absolute intensity is kept.
+    """
+    values = sample_values(scan)[scan.visited].astype(np.float64)
+    mean, spread = float(values.mean()), float(values.std())
+    return mean, spread if spread > 1e-6 * max(1e-12, abs(mean)) else 1.0
+
+
+class Infill:
+    """The `infill` model: network on top of kriging."""
+
+    accepts = SparseScan
+    classical = "kriging"
+
+    def prepare(self, measured: SparseScan, *, n_threads: int | None = None) -> NDArray[np.float32]:
+        """The network's input, (c, ny, nx) in the order of INPUT_CHANNELS."""
+        mean, spread = standardisation(measured)
+        classical = classical_estimate(measured, n_threads=n_threads)
+        scale = np.float32(1 / spread)
+        prepared = np.empty((len(INPUT_CHANNELS), *measured.shape), np.float32)
+        channel = dict(zip(INPUT_CHANNELS, prepared, strict=True))
+        np.multiply(sample_values(measured) - np.float32(mean), scale, out=channel["intensity"])
+        channel["intensity"] *= measured.visited
+        channel["visited"][:] = measured.visited
+        np.multiply(classical.estimate - np.float32(mean), scale, out=channel["first_guess"])
+        np.multiply(classical.error, scale, out=channel["first_guess_error"])
+        np.multiply(classical.smooth - classical.estimate, scale, out=channel["smooth_guess"])
+        np.log1p(distance_to_sample(measured.visited), out=channel["distance"])
+        channel["noise"][:] = np.sqrt(classical.variogram.nugget) / spread
+        channel["correlation_range"][:] = np.log(classical.variogram.range)
+        return prepared
+
+    def finish(
+        self,
+        predicted: NDArray[np.float32],
+        prepared: NDArray[np.float32],
+        measured: SparseScan,
+        *,
+        denoise: bool = False,
+    ) -> Micrograph:
+        """Turn the standardised estimate, (1, ny, nx), back into intensities.
+
+        The error map is that of the classical estimate, which the network refines: an upper bound in most places.
+        """
+        mean, spread = standardisation(measured)
+        estimate = predicted[0] * np.float32(spread) + np.float32(mean)
+        error = prepared[FIRST_GUESS_ERROR] * np.float32(spread)
+        return complete(measured, estimate, error, float(prepared[NOISE, 0, 0]) * spread, denoise=denoise)
+
+    def outside_domain(self, measured: SparseScan, domain: Mapping[str, Any]) -> str | None:
+        """Why the scan is unlike those of the training: its coverage, or its largest gap."""
+        statistics = mask_statistics(measured.visited)
+        least, most = domain["coverage"]
+        if not least <= statistics.coverage <= most:
+            trained = f"1/{1 / most:.3g} to 1/{1 / least:.3g}"
+            return f"coverage 1/{1 / statistics.coverage:.3g} lies outside the trained {trained}"
+        if statistics.largest_gap > domain["largest_gap"]:
+            return f"largest gap {statistics.largest_gap:.0f} px exceeds the trained {domain['largest_gap']:.0f} px"
+        return None
