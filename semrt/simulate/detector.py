@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from semrt.errors import InvalidOption
 from semrt.simulate.fields import Plane, log_uniform
@@ -13,7 +14,7 @@ __all__ = ["expose", "random_noise"]
 def expose(
     image: Plane, rng: np.random.Generator, *, dose: float | None = None, read_noise: float = 0.0, jitter: float = 0.0
 ) -> Plane:
-    """The image as recorded, (ny, nx) float32 in the image's units; never clipped, so that the mean stays what it was.
+    """Record an image: (ny, nx) float32 in the image's units, never clipped, so that the mean stays what it was.
 
     dose: mean counts at intensity 1 (Poisson; negative intensities count as 0); None for no shot noise.
     read_noise: standard deviation [intensity].  jitter: standard deviation of each line's shift along x [px].
@@ -34,7 +35,7 @@ def expose(
 
 
 def random_noise(image: Plane, rng: np.random.Generator) -> Plane:
-    """The image with noise as real scans have it: none in a fifth, else sigma up to 0.15 of the image's range.
+    """Add noise as real scans have it: none in a fifth of the calls, else sigma up to 0.15 of the image's range.
 
     Sigma is log-distributed; shot noise, read noise or both. A constant image counts as one of range 1.
     """
@@ -44,7 +45,7 @@ def random_noise(image: Plane, rng: np.random.Generator) -> Plane:
     extent = high - low if high > low else 1.0
     sigma = log_uniform(rng, 0.002, 0.15) * extent
     shot = float(rng.choice([0.0, 1.0, rng.random()]))  # share of the variance that is shot noise
-    # Shot noise follows the signal above the dark level: the mean of the variance over the image is what sigma asks for.
+    # Shot noise follows the signal above the dark level; its variance, averaged over the image, is what sigma asks for.
     dark = low - log_uniform(rng, 0.01, 1) * extent
     signal = np.asarray(image, np.float32) - np.float32(dark)
     dose = float(signal.mean()) / (shot * sigma**2) if shot > 0 else None
@@ -52,8 +53,8 @@ def random_noise(image: Plane, rng: np.random.Generator) -> Plane:
     return expose(signal, rng, dose=dose, read_noise=sigma * (1 - shot) ** 0.5, jitter=jitter) + np.float32(dark)
 
 
-def _shifted_lines(image: Plane, shifts: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Plane:
-    """Each row moved along x by its own shift [px], linearly between pixels; the edges repeat."""
+def _shifted_lines(image: Plane, shifts: NDArray[np.float64]) -> Plane:
+    """Move each row along x by its own shift [px], linearly between pixels; the edges repeat."""
     nx = image.shape[1]
     at = np.clip(np.arange(nx) - shifts[:, None], 0, nx - 1)
     left = at.astype(np.intp)

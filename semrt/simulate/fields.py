@@ -27,7 +27,7 @@ Plane = NDArray[np.float32]
 
 
 def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
-    """A number between low and high, each octave as likely."""
+    """Draw a number between low and high, each octave as likely."""
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
@@ -43,14 +43,14 @@ def coordinates(rng: np.random.Generator, shape: Shape) -> tuple[Plane, Plane]:
 
 
 def warped(rng: np.random.Generator, y: Plane, x: Plane, wavelength: float, amplitude: float) -> tuple[Plane, Plane]:
-    """The coordinates moved by a smooth random displacement: wavelength and RMS amplitude in px."""
+    """Move coordinates by a smooth random displacement: wavelength and RMS amplitude in px."""
     shape = (y.shape[0], y.shape[1])
     a = np.float32(amplitude)
     return y + a * smooth(rng, shape, wavelength), x + a * smooth(rng, shape, wavelength)
 
 
 def smooth(rng: np.random.Generator, shape: Shape, wavelength: float) -> Plane:
-    """A random field without detail below `wavelength` [px]; zero mean and unit variance over many draws."""
+    """Draw a random field without detail below `wavelength` [px]; zero mean and unit variance over many draws."""
     ny, nx = shape
     step = max(wavelength / 2, 1.0)
     knots = rng.standard_normal((int(ny / step) + 5, int(nx / step) + 5), dtype=np.float32)
@@ -71,7 +71,7 @@ def power_law(
     stretch: float = 1.0,
     angle: float = 0.0,
 ) -> Plane:
-    """A Gaussian random field whose power falls as frequency**-exponent; zero mean, unit variance in the field.
+    """Draw a Gaussian random field whose power falls as frequency**-exponent; zero mean, unit variance in the field.
 
     shortest, longest: wavelengths [px] outside which the power is damped.
     stretch: ratio of the correlation lengths along and across the direction `angle`.
@@ -104,7 +104,7 @@ def blur(image: Plane, sigma: float | tuple[float, float]) -> Plane:
 
 
 def resample(image: Plane, shape: Shape) -> Plane:
-    """The same scene on a finer (or equal) grid, by cubic B-splines: smooth, without overshoot."""
+    """Show the same scene on a finer (or equal) grid, by cubic B-splines: smooth, without overshoot."""
     sy, sx = shape[0] / image.shape[0], shape[1] / image.shape[1]
     by = _spline(shape[0], image.shape[0] + 4, sy, 1.5 + 0.5 / sy)  # pixel centres lie on pixel centres
     bx = _spline(shape[1], image.shape[1] + 4, sx, 1.5 + 0.5 / sx)
@@ -118,7 +118,7 @@ def smoothstep(values: Plane, width: float = 1.0) -> Plane:
 
 
 def stretched(image: Plane, tail: float = 0.0) -> Plane:
-    """The image brought to [0, 1]; a fraction `tail` saturates at each end. A constant image becomes 0.5."""
+    """Bring an image to [0, 1]; a fraction `tail` saturates at each end. A constant image becomes 0.5."""
     if tail > 0:
         low, high = np.quantile(image, [tail, 1 - tail])
     else:
@@ -152,7 +152,7 @@ def _blur_rows(image: Plane, sigma: float) -> Plane:
 
 
 def _fast_length(n: int) -> int:
-    """The next length whose only prime factors are 2, 3 and 5."""
+    """Find the next length whose only prime factors are 2, 3 and 5."""
     while True:
         rest = n
         for prime in (2, 3, 5):

@@ -6,7 +6,7 @@ blurred by a probe and put through the contrasts of a detector.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,11 +25,15 @@ from semrt.simulate.fields import (
 )
 from semrt.simulate.kinds import biology, crystals, devices, particles, surfaces
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 __all__ = ["KINDS", "augment", "draw"]
 
 KINDS: dict[str, Callable[[np.random.Generator, Shape], Plane]] = {
     "aggregates": particles.aggregates,
     "contours": crystals.contours,
+    "crystallites": particles.crystallites,
     "dead-leaves": particles.dead_leaves,
     "device": devices.device,
     "fibres": surfaces.fibres,
@@ -55,7 +59,7 @@ WEIGHTS: dict[str, float] = {"dead-leaves": 2, "lettering": 0.4, "flat": 0.6, "s
 
 
 def draw(rng: np.random.Generator, shape: Shape, kind: str | None = None) -> Plane:
-    """A clean micrograph in [0, 1], (ny, nx) float32; the same generator state gives the same image.
+    """Draw a clean micrograph in [0, 1], (ny, nx) float32; the same generator state gives the same image.
 
     kind: a name of KINDS; None to choose by weight, and then to mix kinds at times.
     Raises InvalidOption for an unknown kind, InvalidShape.
@@ -74,7 +78,7 @@ def draw(rng: np.random.Generator, shape: Shape, kind: str | None = None) -> Pla
 
 
 def augment(image: Plane, rng: np.random.Generator) -> Plane:
-    """The micrograph flipped, turned by quarters, magnified up to twofold and shown in another contrast; shape kept.
+    """Flip a micrograph, turn it by quarters, magnify it up to twofold and show it in another contrast; shape kept.
 
     image: (ny, nx), any range; the result lies in [0, 1] of the image's own range before its contrast is changed.
     Where the shape is not square, quarter turns are left out.
@@ -141,6 +145,9 @@ def _contrast(rng: np.random.Generator, image: Plane) -> Plane:
     if rng.random() < 0.2:  # vignetting, or a detector to one side
         y, x = coordinates(rng, shape)
         image = image * (1 - rng.uniform(0, 0.5) * (y * y + x * x) / np.float32(max(shape) ** 2))
+    if rng.random() < 0.08:  # curtains of ion milling, streaks of charging
+        streaks = smooth(rng, (1, shape[1]), log_uniform(rng, 2, 60))
+        image = image + rng.uniform(0.02, 0.2) * (streaks if rng.random() < 0.6 or shape[0] != shape[1] else streaks.T)
     if rng.random() < 0.15:
         image = image + rng.uniform(0.01, 0.08) * power_law(rng, shape, rng.uniform(1, 2.5), shortest=1.5)
     image = stretched(image, float(rng.choice([0.0, 0.0, 0.001, 0.01])))

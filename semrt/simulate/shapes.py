@@ -6,11 +6,14 @@ A shape is its signed distance [px], negative inside; `cover` turns it into the 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from semrt.simulate.fields import Plane, Shape
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from semrt.simulate.fields import Plane, Shape
 
 __all__ = [
     "Cells",
@@ -37,7 +40,7 @@ class Window:
 
 
 def window(shape: Shape, centre: tuple[float, float], reach: float, angle: float = 0.0) -> Window | None:
-    """What an image of this shape shows within `reach` [px] of the centre; None if nothing."""
+    """Cut out what an image of this shape shows within `reach` [px] of the centre; None if nothing."""
     cy, cx = centre
     y0, y1 = max(0, int(cy - reach)), min(shape[0], int(cy + reach) + 2)
     x0, x1 = max(0, int(cx - reach)), min(shape[1], int(cx + reach) + 2)
@@ -53,7 +56,7 @@ def window(shape: Shape, centre: tuple[float, float], reach: float, angle: float
 
 
 def cover(distance: Plane, edge: float = 1.0) -> Plane:
-    """The fraction of each pixel inside a shape, whose edge is `edge` px wide."""
+    """Turn a distance into the fraction of each pixel inside a shape, whose edge is `edge` px wide."""
     return np.clip(np.float32(0.5) - distance * np.float32(1 / edge), 0, 1)
 
 
@@ -94,7 +97,7 @@ def blob(w: Window, radius: float, waves: NDArray[np.float64], stretch: float = 
 
 
 def power_law_radii(rng: np.random.Generator, n: int, low: float, high: float, exponent: float) -> NDArray[np.float64]:
-    """n radii between low and high [px] with density r**-exponent (3: the scale-invariant dead leaves)."""
+    """Draw n radii between low and high [px] with density r**-exponent (3: the scale-invariant dead leaves)."""
     u = rng.random(n)
     if abs(exponent - 1) < 1e-6:
         return np.asarray(low * (high / low) ** u)
@@ -105,7 +108,7 @@ def power_law_radii(rng: np.random.Generator, n: int, low: float, high: float, e
 def pack(
     rng: np.random.Generator, shape: Shape, radii: NDArray[np.float64], *, overlap: float = 0.0, tries: int = 8
 ) -> NDArray[np.float64]:
-    """(n, 3) of y, x, radius: discs thrown in one by one, each kept where it overlaps no earlier one by more than allowed.
+    """Throw discs in one by one, each kept where it overlaps no earlier one by more than allowed: (n, 3) of y, x, radius.
 
     overlap: the fraction of the smaller radius by which two discs may overlap. The field is wider than the image by the
     largest radius, so that discs are cut by its edges.
@@ -130,8 +133,8 @@ def pack(
 class Cells:
     """A tiling of the plane.
 
-    label: which cell a pixel belongs to, an index into `count` random properties.  inside: (ny, nx) [px], distance to the
-    nearest boundary.  y, x: [px] from the cell's seed.
+    label: which cell a pixel belongs to, an index into `count` random properties.
+    inside: (ny, nx) [px], distance to the nearest boundary.  y, x: [px] from the cell's seed.
     """
 
     label: NDArray[np.intp]
@@ -144,7 +147,7 @@ class Cells:
 def cells(
     rng: np.random.Generator, y: Plane, x: Plane, size: float, *, disorder: float = 0.9, spread: float = 0.3
 ) -> Cells:
-    """The Voronoi cells of a jittered grid, over any coordinates [px].
+    """Tile the plane with the Voronoi cells of a jittered grid, over any coordinates [px].
 
     size: mean cell diameter [px].  disorder: 0 square .. 1 random.  spread: relative variation of the cell sizes.
     Cost: nine passes over the image, whatever the number of cells. Worley 1996, doi:10.1145/237170.237267.

@@ -64,7 +64,7 @@ def nerve(rng: np.random.Generator, shape: Shape) -> Plane:
 
 
 def organelles(rng: np.random.Generator, shape: Shape) -> Plane:
-    """A stained cell section: membranes, vesicles, mitochondria with cristae, a nucleus, ribosomes in the cytoplasm."""
+    """Stained cell sections: membranes, vesicles, mitochondria with cristae, a nucleus, ribosomes in the cytoplasm."""
     extent = max(shape)
     scale = log_uniform(rng, 0.3, 3) * min(extent, 512) / 256
     y, x = coordinates(rng, shape)

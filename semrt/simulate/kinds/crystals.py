@@ -1,4 +1,4 @@
-"""Crystals and films: atomic columns, moiré, thickness fringes, bend contours, layers, flakes and nearly flat fields."""
+"""Crystals and films: atomic columns, moiré, thickness fringes, bend contours, layers, flakes, nearly flat fields."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def lattice(rng: np.random.Generator, shape: Shape) -> Plane:
 def contours(rng: np.random.Generator, shape: Shape) -> Plane:
     """Thickness fringes and bend contours of a buckled crystal, with dislocation lines in some."""
     extent = max(shape)
-    bend = power_law(rng, shape, rng.uniform(3, 4.5), shortest=2)
+    bend = power_law(rng, shape, rng.uniform(4.5, 7), shortest=log_uniform(rng, 4, 0.1 * extent + 5))
     y, x = coordinates(rng, shape)
     tilt = rng.uniform(0, 4) * y / np.float32(extent) + rng.uniform(0.5, 3) * bend
     excitation = log_uniform(rng, 0.5, 4) * tilt
@@ -80,9 +80,9 @@ def contours(rng: np.random.Generator, shape: Shape) -> Plane:
 
 
 def layers(rng: np.random.Generator, shape: Shape) -> Plane:
-    """Films seen in cross section, and steps: bands of differing tone and texture, interfaces sharp, rough or graded."""
+    """Films in cross section, and steps: bands of differing tone and texture, interfaces sharp, rough or graded."""
     extent = max(shape)
-    y, x = coordinates(rng, shape)
+    y, _ = coordinates(rng, shape)
     rough = rng.uniform(0, 0.03) * extent * rng.integers(0, 2)
     y = y + np.float32(rough) * smooth(rng, shape, log_uniform(rng, 0.05, 1) * extent + 3)
     n = int(rng.integers(1, 12))
@@ -90,8 +90,9 @@ def layers(rng: np.random.Generator, shape: Shape) -> Plane:
     tones = rng.random(n + 1)
     image = np.full(shape, tones[0], np.float32) + rng.uniform(-0.3, 0.3) * y / np.float32(extent)
     texture = rng.uniform(0, 0.12) * power_law(rng, shape, rng.uniform(1, 3), stretch=float(rng.choice([1, 1, 3])))
-    for border, before, after in zip(borders, tones[:-1], tones[1:], strict=True):
-        own = y + rng.uniform(0, 2) * smooth(rng, shape, 0.2 * extent + 3)
+    ripples = [smooth(rng, shape, f * extent + 3) for f in (0.1, 0.3)]
+    for k, (border, before, after) in enumerate(zip(borders, tones[:-1], tones[1:], strict=True)):
+        own = y + np.float32(rng.uniform(0, 2)) * ripples[k % 2]
         image += np.float32(after - before) * smoothstep(own - border, log_uniform(rng, 1.2, 0.05 * extent + 1.5))
         if rng.random() < 0.3:  # a bright or dark line at the interface
             image += np.float32(rng.uniform(-0.4, 0.4)) * np.exp(-(((own - border) / rng.uniform(1, 4)) ** 2))
@@ -126,7 +127,7 @@ def flakes(rng: np.random.Generator, shape: Shape) -> Plane:
 
 
 def flat(rng: np.random.Generator, shape: Shape) -> Plane:
-    """A nearly empty field: drifting brightness, a ramp, a few specks or one edge; the rest is for the noise."""
+    """Nearly empty fields: drifting brightness, a ramp, a few specks or one edge; the rest is for the noise."""
     extent = max(shape)
     y, x = coordinates(rng, shape)
     image = (
@@ -147,7 +148,7 @@ def flat(rng: np.random.Generator, shape: Shape) -> Plane:
 
 
 def _columns(rng: np.random.Generator, y: Plane, x: Plane, spacing: float) -> Plane:
-    """A lattice of Gaussian-like peaks: a product of raised cosines, hexagonal or rectangular, with a basis."""
+    """Draw a lattice of Gaussian-like peaks: a product of raised cosines, hexagonal or rectangular, with a basis."""
     k = np.float32(2 * np.pi / spacing)
     sharp = np.float32(log_uniform(rng, 0.4, max(0.5, min(6.0, (spacing / 7) ** 2))))
     shear, ratio = (
@@ -168,7 +169,7 @@ def _columns(rng: np.random.Generator, y: Plane, x: Plane, spacing: float) -> Pl
 
 
 def _dislocated(rng: np.random.Generator, y: Plane, x: Plane, shape: Shape, spacing: float) -> tuple[Plane, Plane]:
-    """The coordinates displaced by edge dislocations: one Burgers vector more on one side of each core than on the other."""
+    """Displace coordinates by edge dislocations: one Burgers vector more on one side of each core than on the other."""
     for _ in range(int(rng.integers(0, 3))):
         row, column = (int(rng.integers(0, n)) for n in shape)
         angle = np.arctan2(y - y[row, column] - 0.3, x - x[row, column] - 0.3)

@@ -7,7 +7,7 @@ import numpy as np
 from semrt.simulate.fields import Plane, Shape, log_uniform, power_law, smooth, stretched
 from semrt.simulate.shapes import blob, capsule, cover, ellipse, pack, polygon, power_law_radii, window
 
-__all__ = ["aggregates", "dead_leaves", "nanoparticles", "rods", "spheres"]
+__all__ = ["aggregates", "crystallites", "dead_leaves", "nanoparticles", "rods", "spheres"]
 
 
 def spheres(rng: np.random.Generator, shape: Shape) -> Plane:
@@ -132,6 +132,40 @@ def aggregates(rng: np.random.Generator, shape: Shape) -> Plane:
     return stretched(image)
 
 
+def crystallites(rng: np.random.Generator, shape: Shape) -> Plane:
+    """Faceted crystals piled up, each face at its own angle to the detector, edges bright: powders, zeolites, salts."""
+    extent = max(shape)
+    radius = log_uniform(rng, 5, 0.35 * min(extent, 400) + 5)
+    n = int(np.clip(2.2 * shape[0] * shape[1] / radius**2, 6, 220))
+    image = 0.15 + 0.05 * smooth(rng, shape, 0.4 * extent + 4) + 0.03 * power_law(rng, shape, 1.5)
+    texture = rng.uniform(0, 0.05) * power_law(rng, shape, rng.uniform(1.5, 3))
+    glow, contrast, shadow = rng.uniform(0, 0.35), rng.uniform(0.15, 0.5), rng.uniform(0, 0.6)
+    cubic, light = rng.random() < 0.4, rng.uniform(0, 2 * np.pi)
+    for k in range(n):
+        r = radius * rng.lognormal(0, 0.3)
+        turn = rng.uniform(0, 2 * np.pi)
+        w = window(shape, rng.uniform((-r / 2, -r / 2), (shape[0] + r / 2, shape[1] + r / 2)), 1.5 * r + 2, turn)
+        if w is None:
+            continue
+        faces = 3 if cubic else int(rng.integers(3, 7))
+        turns = np.arange(faces) * 2 * np.pi / faces + rng.uniform(-0.3, 0.3, faces)
+        slopes = rng.uniform(0.2, 1.5, faces)
+        heights = np.stack(  # the upper hull of a convex body is the lowest of its face planes
+            [r * 0.5 * (1 + s) - s * (np.sin(t) * w.y + np.cos(t) * w.x) for t, s in zip(turns, slopes, strict=True)]
+        ).astype(np.float32)
+        lowest = np.partition(heights, 1, axis=0)
+        tones = (
+            0.5 + contrast * np.cos(turns + turn - light) * slopes / np.hypot(1, slopes) + rng.normal(0, 0.05, faces)
+        )
+        body = tones.astype(np.float32)[heights.argmin(axis=0)] * np.float32(0.6 + 0.4 * k / n)
+        body = body + np.float32(glow) * np.exp(-(lowest[1] - lowest[0]) / np.float32(0.06 * r + 1)) + texture[w.at]
+        sides = np.concatenate([turns, turns + np.pi])
+        distance = polygon(w, sides, r * rng.uniform(0.6, 0.95, len(sides)))
+        image[w.at] *= 1 - np.float32(shadow) * np.exp(-np.maximum(distance, 0) * np.float32(5 / r))
+        image[w.at] += cover(distance, 1.3) * (body - image[w.at])
+    return stretched(image)
+
+
 def dead_leaves(rng: np.random.Generator, shape: Shape) -> Plane:
     """Opaque leaves of power-law sizes over one another: the occlusion statistics of natural images.
 
@@ -139,7 +173,7 @@ def dead_leaves(rng: np.random.Generator, shape: Shape) -> Plane:
     """
     extent = max(shape)
     low, high = log_uniform(rng, 1.5, 8), rng.uniform(0.15, 0.6) * extent + 4
-    n = int(np.clip(2.5 * shape[0] * shape[1] / low**2 / 8, 20, 0.012 * shape[0] * shape[1] + 150))
+    n = int(np.clip(2.5 * shape[0] * shape[1] / low**2 / 8, 20, 0.007 * shape[0] * shape[1] + 120))
     radii = power_law_radii(rng, n, low, max(high, 1.1 * low), rng.uniform(2.2, 3.2))
     form = rng.integers(0, 4)  # discs, polygons, blobs, or all
     image = rng.uniform(0, 1) + 0.1 * smooth(rng, shape, 0.4 * extent + 4)
@@ -171,7 +205,7 @@ def dead_leaves(rng: np.random.Generator, shape: Shape) -> Plane:
 
 
 def _support_holes(rng: np.random.Generator, shape: Shape, depth: float) -> Plane:
-    """The round holes of a perforated support film, in a square array or scattered."""
+    """Draw the round holes of a perforated support film."""
     radius = log_uniform(rng, 0.1, 0.5) * max(shape) + 2
     holes = np.zeros(shape, np.float32)
     for y, x, r in pack(rng, shape, radius * rng.uniform(0.7, 1.2, 12), overlap=-0.2):

@@ -21,7 +21,7 @@ __all__ = ["fibres", "grains", "labyrinth", "pores", "random_field", "relief"]
 
 
 def grains(rng: np.random.Generator, shape: Shape) -> Plane:
-    """Polycrystals: grains of uniform channelling contrast, their boundaries dark, bright or grooved, some with twins."""
+    """Polycrystals: grains of uniform channelling contrast, boundaries dark, bright or grooved, some with twins."""
     extent = max(shape)
     size = log_uniform(rng, 6, 0.7 * min(extent, 512) + 8)
     y, x = coordinates(rng, shape)
@@ -49,12 +49,19 @@ def grains(rng: np.random.Generator, shape: Shape) -> Plane:
 
 
 def relief(rng: np.random.Generator, shape: Shape) -> Plane:
-    """A rough surface under secondary electrons: yield rising with tilt, edges bright, one side toward the detector."""
+    """Rough surfaces under secondary electrons: yield rising with tilt, edges bright, one side toward the detector."""
     extent = max(shape)
-    exponent = rng.uniform(2.2, 4)
-    longest = log_uniform(rng, 0.15, 2) * extent + 8
-    height = power_law(rng, shape, exponent, shortest=rng.uniform(0.5, 3), longest=longest)
+    longest = log_uniform(rng, 0.08, 2) * extent + 8
     style = rng.integers(0, 4)
+    exponent, shortest = (
+        (rng.uniform(4, 6), log_uniform(rng, 3, 12))
+        if style == 2
+        else (rng.uniform(2.2, 4.5), log_uniform(rng, 0.5, 6))
+    )
+    stretch = float(rng.choice([1.0, 1.0, 1.0, 2.0, 5.0]))
+    height = power_law(
+        rng, shape, exponent, shortest=shortest, longest=longest, stretch=stretch, angle=rng.uniform(0, np.pi)
+    )
     if style == 1:
         height = -np.abs(height)  # dimples that meet in ridges, as ductile fracture
     elif style == 2:
@@ -78,7 +85,7 @@ def relief(rng: np.random.Generator, shape: Shape) -> Plane:
 
 
 def labyrinth(rng: np.random.Generator, shape: Shape) -> Plane:
-    """Two phases grown into one another: spinodal, lamellar or eutectic, sharp or diffuse, with domains in order or not."""
+    """Two phases grown into one another: spinodal, lamellar or eutectic, sharp or diffuse, in colonies or not."""
     extent = max(shape)
     period = log_uniform(rng, 5, 0.3 * min(extent, 512) + 6)
     if rng.random() < 0.5:
@@ -134,42 +141,54 @@ def pores(rng: np.random.Generator, shape: Shape) -> Plane:
 def fibres(rng: np.random.Generator, shape: Shape) -> Plane:
     """Fibres, filaments or tubes running across the image in layers, the deeper ones darker, straight or wavy."""
     extent = max(shape)
-    radius = log_uniform(rng, 0.8, 0.05 * min(extent, 400) + 1.5)
-    n = int(np.clip(rng.uniform(0.3, 2.5) * min(shape) / (3 * radius), 3, 45))
+    radius = log_uniform(rng, 0.8, 0.06 * min(extent, 400) + 1.5)
+    n = int(np.clip(rng.uniform(0.3, 3) * min(shape) / (3 * radius), 3, 120))
     main, disorder = rng.uniform(0, np.pi), rng.choice([0.1, 0.5, 3.0])
-    ny, nx = shape
-    y = np.arange(ny, dtype=np.float32)[:, None]
-    x = np.arange(nx, dtype=np.float32)[None, :]
-    image = (
-        rng.uniform(0, 0.3)
-        + 0.06 * smooth(rng, shape, 0.3 * extent + 4)
-        + rng.uniform(0, 0.06) * power_law(rng, shape, 2)
-    )
-    rim, opaque, wavy = rng.uniform(-0.5, 0.8), rng.random() < 0.7, rng.uniform(0, 0.15) * rng.integers(0, 2)
+    ground = rng.uniform(0, 0.3) + 0.06 * smooth(rng, shape, 0.3 * extent + 4)
+    ground = ground + rng.uniform(0, 0.06) * power_law(rng, shape, 2)
+    margin = int(4 * radius) + 6
+    image = np.pad(ground, margin, mode="edge")
+    rim, opaque, shadow = rng.uniform(-0.5, 0.8), rng.random() < 0.7, rng.uniform(0, 0.5)
+    wavy, uneven, relative = rng.uniform(0, 0.2) * rng.integers(0, 2), rng.uniform(0, 0.2), rng.uniform(0.3, 3)
     for k in range(n):
-        angle = main + disorder * rng.standard_normal()
-        c, s = np.float32(np.cos(angle)), np.float32(np.sin(angle))
-        y0, x0 = rng.uniform((0, 0), shape)
-        r = np.float32(max(0.7, radius * rng.lognormal(0, 0.3)))
-        across, along = c * (y - y0) + s * (x - x0), c * (x - x0) - s * (y - y0)
-        for _ in range(2 if wavy else 0):
-            length = rng.uniform(0.2, 1.5) * extent + 4
-            across = across + np.float32(wavy * length / 3) * np.sin(
-                along * np.float32(6.28 / length) + rng.uniform(0, 6.28)
-            )
-        where = np.nonzero((np.abs(across) < r + 2).any(axis=1))[0]
-        if where.size == 0:
+        # Along the axis nearer to the fibre, its centre is a function of the row: only a band about it is touched.
+        angle = (main + disorder * rng.standard_normal() + np.pi / 4) % np.pi - np.pi / 4
+        canvas, steepness = (image, np.tan(angle)) if angle < np.pi / 4 else (image.T, np.tan(np.pi / 2 - angle))
+        rows, columns = canvas.shape
+        row = np.arange(rows)
+        centre = rng.uniform(-0.2, 1.2) * columns + steepness * (row - rows / 2)
+        centre += wavy * radius * 8 * smooth(rng, (rows, 1), relative * 60 + 10 * radius)[:, 0]
+        lean = np.cos(np.arctan(np.gradient(centre) if rows > 1 else np.zeros(1)))[:, None].astype(np.float32)
+        r = (
+            radius
+            * min(2.2, rng.lognormal(0, 0.3))
+            * (1 + uneven * smooth(rng, (rows, 1), 8 * radius + 4)).clip(0.5, 1.4)
+        )
+        band = int(1.5 * r.max() / max(0.5, float(lean.min()))) + 3
+        at = np.rint(centre).astype(np.intp)[:, None] + np.arange(-band, band + 1)
+        seen = ((at >= 0) & (at < columns)).any(axis=1)
+        if not seen.any():
             continue
-        rows = slice(where[0], where[-1] + 1)
-        rho = np.abs(across[rows]) / r
+        at, r = at[seen], r[seen]
+        across = np.abs(at - centre[seen, None]).astype(np.float32) * lean[seen]
+        outside = (at < 0) | (at >= columns)
+        index = row[seen, None], np.clip(at, 0, columns - 1)
+        rho = across / r
         body = (0.35 + 0.5 * k / n) * (1 + rim * (1 - np.sqrt(np.clip(1 - rho * rho, 0, 1))))
         alpha = cover((rho - 1) * r, 1.3)
-        image[rows] += alpha * ((body - image[rows]) if opaque else 0.3 * body)
-    return stretched(image)
+        under = canvas[index]
+        if opaque:
+            shade = 1 - shadow * np.exp(-np.maximum(rho - 1, 0) * 6)
+            drawn = under * shade + alpha * (body - under * shade)
+        else:
+            drawn = under + 0.3 * alpha * body
+        inside = ~outside
+        canvas[index[0].repeat(at.shape[1], 1)[inside], index[1][inside]] = drawn[inside]
+    return stretched(image[margin:-margin, margin:-margin])
 
 
 def random_field(rng: np.random.Generator, shape: Shape) -> Plane:
-    """A power-law random field, isotropic or streaked, sometimes folded into ridges: amorphous films, stain, mottle."""
+    """Power-law random fields, isotropic or streaked, sometimes folded into ridges: amorphous films, stain, mottle."""
     exponent = rng.uniform(1, 3.5)
     stretch = float(rng.choice([1.0, 1.0, 1.5, 3.0]))
     angle = float(rng.choice([0.0, np.pi / 2, rng.uniform(0, np.pi)]))
@@ -193,7 +212,7 @@ def _gradient(field: Plane) -> tuple[Plane, Plane]:
 
 
 def _soft_labels(image: Plane) -> Plane:
-    """A 3 × 3 binomial blur: labels jump from pixel to pixel, a probe does not."""
+    """Blur by a 3 × 3 binomial: labels jump from pixel to pixel, a probe does not."""
     p = np.pad(image.astype(np.float32), 1, mode="edge")
     p = (p[:-2] + 2 * p[1:-1] + p[2:]) / 4
     return np.asarray((p[:, :-2] + 2 * p[:, 1:-1] + p[:, 2:]) / 4, np.float32)
