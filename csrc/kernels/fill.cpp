@@ -200,11 +200,10 @@ struct Sibson {
             index const count = spreads_for(nearest, y, x, squared_radius);
             if (count == 0) continue;
             std::int64_t const sum = count * levels.of(intensity(sample.y, sample.x));
-            index const inside = squared_radius - 1;  // the disk is open: what touches its rim belongs to the sample
-            index const r = floor_sqrt(inside);
+            index const r = floor_sqrt(squared_radius);
             index const top = std::max(y - r, y0), bottom = std::min(y + r + 1, y1);
             for (index yd = top; yd < bottom; ++yd) {
-                index const half_width = floor_sqrt(inside - (yd - y) * (yd - y));
+                index const half_width = floor_sqrt(squared_radius - (yd - y) * (yd - y));
                 Arrived *const row = band + (yd - y0) * (nx + 1);
                 Arrived &first = row[std::max<index>(x - half_width, 0)];
                 Arrived &after = row[std::min(x + half_width + 1, nx)];

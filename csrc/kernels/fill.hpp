@@ -24,7 +24,7 @@ void nearest_sample(View2D<bool const> visited, View2D<Pixel> nearest, int n_thr
 void distance_to_sample(View2D<bool const> visited, View2D<float> distance, int n_threads);
 
 // Discrete Sibson interpolation: the mean of what arrives when every unvisited pixel p, at distance d(p) from its
-// nearest sample, spreads that sample's value over the open disk of radius d(p) around itself.
+// nearest sample, spreads that sample's value over the disk of radius d(p) around itself, rim included.
 //
 // intensity, visited, filled: (ny, nx).  Visited pixels keep their intensity; the others stay inside the samples'
 // range. O(ny·nx·d) with d the mean distance, and at most 128: from d = 128 on, blocks of pixels spread as one (see
