@@ -38,8 +38,8 @@ class CovarianceTable {
 
   private:
     static constexpr float near_px = 64.0F;
-    static constexpr float steps_per_px = 16.0F;
-    static constexpr index n_fine = 64 * 16;
+    static constexpr float steps_per_px = 64.0F;
+    static constexpr index n_fine = 64 * 64;
 
     static float value(Variogram const &variogram, double r) { return static_cast<float>(variogram.covariance(r)); }
     static float interpolate(std::vector<float> const &table, float at) {
