@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from reference.kriging import krige as krige_slowly
 from semrt.data import SparseScan
 from semrt.errors import EmptyScan

@@ -1,0 +1,28 @@
+"""The house rules, checked by the tools that keep them: style, types, layers, formatting."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+CPP = sorted(str(path) for path in (ROOT / "csrc").rglob("*.[ch]pp"))
+CHECKS = {
+    "ruff finds nothing": ["-m", "ruff", "check", "."],
+    "ruff would format nothing": ["-m", "ruff", "format", "--check", "."],
+    "the runtime is typed strictly": ["-m", "mypy"],
+    "clang-format would format nothing": ["-m", "clang_format", "--dry-run", "--Werror", *CPP],
+}
+
+
+@pytest.mark.parametrize("arguments", CHECKS.values(), ids=CHECKS.keys())
+def test_the_code_keeps_the_house_rules(arguments):
+    done = subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_each_layer_knows_only_those_below_it():
+    from importlinter.cli import lint_imports
+
+    assert lint_imports(config_filename=str(ROOT / "pyproject.toml"), no_cache=True) == 0
