@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from semrt.errors import InvalidOption
-from semrt.simulate.fields import Plane, log_uniform
+from semrt.simulate.fields import Plane, choice, log_uniform
 
 __all__ = ["expose", "random_noise"]
 
@@ -26,11 +25,11 @@ def expose(
         raise InvalidOption(f"read_noise and jitter: expected zero or more, got {read_noise} and {jitter}")
     recorded = np.array(image, np.float32)
     if jitter > 0:
-        recorded = _shifted_lines(recorded, rng.normal(0, jitter, recorded.shape[0]))
+        recorded = _shifted_lines(recorded, rng.normal(0, jitter, (recorded.shape[0], 1)))
     if dose is not None:
         recorded = (rng.poisson(np.maximum(recorded, 0) * dose) / dose).astype(np.float32)
     if read_noise > 0:
-        recorded += np.float32(read_noise) * rng.standard_normal(recorded.shape, dtype=np.float32)
+        recorded += read_noise * rng.standard_normal(recorded.shape, dtype=np.float32)
     return recorded
 
 
@@ -44,19 +43,19 @@ def random_noise(image: Plane, rng: np.random.Generator) -> Plane:
     low, high = float(image.min()), float(image.max())
     extent = high - low if high > low else 1.0
     sigma = log_uniform(rng, 0.002, 0.15) * extent
-    shot = float(rng.choice([0.0, 1.0, rng.random()]))  # share of the variance that is shot noise
+    shot = choice(rng, 0.0, 1.0, rng.random())  # share of the variance that is shot noise
     # Shot noise follows the signal above the dark level; its variance, averaged over the image, is what sigma asks for.
     dark = low - log_uniform(rng, 0.01, 1) * extent
-    signal = np.asarray(image, np.float32) - np.float32(dark)
+    signal = np.asarray(image, np.float32) - dark
     dose = float(signal.mean()) / (shot * sigma**2) if shot > 0 else None
     jitter = log_uniform(rng, 0.05, 0.6) if rng.random() < 0.15 else 0.0
-    return expose(signal, rng, dose=dose, read_noise=sigma * (1 - shot) ** 0.5, jitter=jitter) + np.float32(dark)
+    return expose(signal, rng, dose=dose, read_noise=sigma * (1 - shot) ** 0.5, jitter=jitter) + dark
 
 
-def _shifted_lines(image: Plane, shifts: NDArray[np.float64]) -> Plane:
-    """Move each row along x by its own shift [px], linearly between pixels; the edges repeat."""
+def _shifted_lines(image: Plane, shifts: Plane) -> Plane:
+    """Move each row along x by its own shift, (ny, 1) [px], linearly between pixels; the edges repeat."""
     nx = image.shape[1]
-    at = np.clip(np.arange(nx) - shifts[:, None], 0, nx - 1)
+    at = np.clip(np.arange(nx) - shifts, 0, nx - 1)
     left = at.astype(np.intp)
     right = np.minimum(left + 1, nx - 1)
     part = (at - left).astype(np.float32)

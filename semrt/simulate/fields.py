@@ -1,9 +1,13 @@
-"""Smooth random fields, coordinates and the linear filters that scenes are drawn with.
+"""Random numbers, smooth random fields and the linear filters that scenes are drawn with.
 
-Arrays are (ny, nx) float32; lengths in px; angles in radians. Every function works for any shape from 1 × 1 up.
+Arrays are (ny, nx) float32, and scalars are Python floats so that they stay so; lengths in px, angles in radians. Every
+function works for any shape from 1 × 1 up.
 """
 
 from __future__ import annotations
+
+import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +16,10 @@ __all__ = [
     "Plane",
     "Shape",
     "blur",
+    "choice",
     "coordinates",
     "log_uniform",
+    "place",
     "power_law",
     "resample",
     "smooth",
@@ -23,30 +29,39 @@ __all__ = [
 ]
 
 Shape = tuple[int, int]
-Plane = NDArray[np.float32]
+Plane = NDArray[np.floating[Any]]  # float32; NumPy types float32 times a Python float as any floating
 
 
 def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
     """Draw a number between low and high, each octave as likely."""
-    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
+    return math.exp(rng.uniform(math.log(low), math.log(high)))
+
+
+def choice(rng: np.random.Generator, *options: float) -> float:
+    """Draw one of the options, each as likely."""
+    return float(options[int(rng.integers(len(options)))])
+
+
+def place(rng: np.random.Generator, shape: Shape, margin: float = 0.0) -> tuple[float, float]:
+    """Draw a position (y, x) [px] in the image or up to `margin` px outside it."""
+    return rng.uniform(-margin, shape[0] + margin), rng.uniform(-margin, shape[1] + margin)
 
 
 def coordinates(rng: np.random.Generator, shape: Shape) -> tuple[Plane, Plane]:
     """(y, x) [px] of each pixel in a frame turned by a random angle about a random origin."""
     ny, nx = shape
-    angle = rng.uniform(0, 2 * np.pi)
-    c, s = np.float32(np.cos(angle)), np.float32(np.sin(angle))
-    y0, x0 = rng.uniform(0, (ny, nx))
-    y = np.arange(ny, dtype=np.float32)[:, None] - np.float32(y0)
-    x = np.arange(nx, dtype=np.float32)[None, :] - np.float32(x0)
+    angle = rng.uniform(0, 2 * math.pi)
+    c, s = math.cos(angle), math.sin(angle)
+    y0, x0 = place(rng, shape)
+    y = np.arange(ny, dtype=np.float32)[:, None] - y0
+    x = np.arange(nx, dtype=np.float32)[None, :] - x0
     return c * y + s * x, c * x - s * y
 
 
 def warped(rng: np.random.Generator, y: Plane, x: Plane, wavelength: float, amplitude: float) -> tuple[Plane, Plane]:
     """Move coordinates by a smooth random displacement: wavelength and RMS amplitude in px."""
     shape = (y.shape[0], y.shape[1])
-    a = np.float32(amplitude)
-    return y + a * smooth(rng, shape, wavelength), x + a * smooth(rng, shape, wavelength)
+    return y + amplitude * smooth(rng, shape, wavelength), x + amplitude * smooth(rng, shape, wavelength)
 
 
 def smooth(rng: np.random.Generator, shape: Shape, wavelength: float) -> Plane:
@@ -56,9 +71,7 @@ def smooth(rng: np.random.Generator, shape: Shape, wavelength: float) -> Plane:
     knots = rng.standard_normal((int(ny / step) + 5, int(nx / step) + 5), dtype=np.float32)
     by = _spline(ny, knots.shape[0], step, 1 + rng.random())
     bx = _spline(nx, knots.shape[1], step, 1 + rng.random())
-    return np.asarray(
-        (by @ knots) @ bx.T / np.float32(0.48), np.float32
-    )  # 0.48: RMS gain of the cubic B-spline squared
+    return np.asarray((by @ knots) @ bx.T / (151 / 315), np.float32)  # 151/315: mean square of the spline's weights
 
 
 def power_law(
@@ -77,24 +90,24 @@ def power_law(
     stretch: ratio of the correlation lengths along and across the direction `angle`.
     """
     ny, nx = (_fast_length(int(1.25 * n) + 4) for n in shape)  # larger than shown, so that opposite edges differ
-    fy = np.fft.fftfreq(ny).astype(np.float32)[:, None]
-    fx = np.fft.rfftfreq(nx).astype(np.float32)[None, :]
+    fy: Plane = np.fft.fftfreq(ny).astype(np.float32)[:, None]
+    fx: Plane = np.fft.rfftfreq(nx).astype(np.float32)[None, :]
     if stretch != 1.0:
-        c, s = np.float32(np.cos(angle)), np.float32(np.sin(angle))
-        fy, fx = (c * fy + s * fx) * np.float32(stretch), (c * fx - s * fy) / np.float32(stretch)
+        c, s = math.cos(angle), math.sin(angle)
+        fy, fx = (c * fy + s * fx) * stretch, (c * fx - s * fy) / stretch
     f2 = fy * fy + fx * fx
     f2.flat[0] = 1
-    amplitude = f2 ** np.float32(-exponent / 4)
+    amplitude = f2 ** (-exponent / 4)
     if shortest > 0:
-        amplitude *= np.exp(f2 * np.float32(-0.5 * shortest**2))
+        amplitude *= np.exp(f2 * (-0.5 * shortest**2))
     if np.isfinite(longest):
-        amplitude *= 1 - np.exp(f2 * np.float32(-0.5 * longest**2))
+        amplitude *= 1 - np.exp(f2 * (-0.5 * longest**2))
     amplitude.flat[0] = 0
     noise = np.fft.rfft2(rng.standard_normal((ny, nx), dtype=np.float32))
     field = np.fft.irfft2(noise * amplitude, (ny, nx))[: shape[0], : shape[1]].astype(np.float32)
     field -= field.mean()
     spread = float(field.std())
-    return field / np.float32(spread) if spread > 0 else field
+    return field / spread if spread > 0 else field
 
 
 def blur(image: Plane, sigma: float | tuple[float, float]) -> Plane:
@@ -113,19 +126,19 @@ def resample(image: Plane, shape: Shape) -> Plane:
 
 def smoothstep(values: Plane, width: float = 1.0) -> Plane:
     """0 below -width/2, 1 above width/2, and a smooth edge between: the coverage of a pixel by a half-plane."""
-    t = np.clip(values / np.float32(width) + np.float32(0.5), 0, 1)
+    t = np.clip(values / width + 0.5, 0, 1)
     return np.asarray(t * t * (3 - 2 * t), np.float32)
 
 
 def stretched(image: Plane, tail: float = 0.0) -> Plane:
     """Bring an image to [0, 1]; a fraction `tail` saturates at each end. A constant image becomes 0.5."""
     if tail > 0:
-        low, high = np.quantile(image, [tail, 1 - tail])
+        low, high = (float(q) for q in np.quantile(image, [tail, 1 - tail]))
     else:
-        low, high = image.min(), image.max()
+        low, high = float(image.min()), float(image.max())
     if not high > low:
         return np.full(image.shape, 0.5, np.float32)
-    return np.clip((image - np.float32(low)) / np.float32(high - low), 0, 1).astype(np.float32)
+    return np.asarray(np.clip((image - low) / (high - low), 0, 1), np.float32)
 
 
 def _spline(n: int, knots: int, step: float, first: float) -> Plane:
@@ -142,12 +155,12 @@ def _blur_rows(image: Plane, sigma: float) -> Plane:
         return image
     reach = max(1, int(3.5 * sigma + 0.5))
     taps = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
-    taps = (taps / taps.sum()).astype(np.float32)
+    taps = taps / taps.sum()
     padded = np.pad(image, ((reach, reach), (0, 0)), mode="symmetric")
     n = image.shape[0]
-    total = taps[reach] * padded[reach : reach + n]
+    total = float(taps[reach]) * padded[reach : reach + n]
     for k in range(1, reach + 1):
-        total += taps[reach + k] * (padded[reach - k : reach - k + n] + padded[reach + k : reach + k + n])
+        total += float(taps[reach + k]) * (padded[reach - k : reach - k + n] + padded[reach + k : reach + k + n])
     return np.asarray(total, np.float32)
 
 

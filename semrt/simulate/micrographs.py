@@ -15,6 +15,7 @@ from semrt.simulate.fields import (
     Plane,
     Shape,
     blur,
+    choice,
     coordinates,
     log_uniform,
     power_law,
@@ -33,6 +34,7 @@ __all__ = ["KINDS", "augment", "draw"]
 KINDS: dict[str, Callable[[np.random.Generator, Shape], Plane]] = {
     "aggregates": particles.aggregates,
     "contours": crystals.contours,
+    "cracks": surfaces.cracks,
     "crystallites": particles.crystallites,
     "dead-leaves": particles.dead_leaves,
     "device": devices.device,
@@ -137,21 +139,21 @@ def _contrast(rng: np.random.Generator, image: Plane) -> Plane:
     if rng.random() < 0.2:
         image = 1 - image
     if rng.random() < 0.5:
-        image = image ** np.float32(log_uniform(rng, 0.4, 2.5))
+        image = image ** log_uniform(rng, 0.4, 2.5)
     if rng.random() < 0.2:
-        image = 1 / (1 + np.exp(-(image - rng.uniform(0.3, 0.7)) * np.float32(rng.uniform(3, 12))))
+        image = 1 / (1 + np.exp(-(image - rng.uniform(0.3, 0.7)) * rng.uniform(3, 12)))
     if rng.random() < 0.4:  # charging, contamination, a bent specimen: a background that drifts
         image = image + rng.uniform(0.05, 0.4) * smooth(rng, shape, rng.uniform(0.4, 2) * max(shape) + 4)
     if rng.random() < 0.2:  # vignetting, or a detector to one side
         y, x = coordinates(rng, shape)
-        image = image * (1 - rng.uniform(0, 0.5) * (y * y + x * x) / np.float32(max(shape) ** 2))
+        image = image * (1 - rng.uniform(0, 0.5) * (y * y + x * x) / (max(shape) ** 2))
     if rng.random() < 0.08:  # curtains of ion milling, streaks of charging
         streaks = smooth(rng, (1, shape[1]), log_uniform(rng, 2, 60))
         image = image + rng.uniform(0.02, 0.2) * (streaks if rng.random() < 0.6 or shape[0] != shape[1] else streaks.T)
     if rng.random() < 0.15:
         image = image + rng.uniform(0.01, 0.08) * power_law(rng, shape, rng.uniform(1, 2.5), shortest=1.5)
-    image = stretched(image, float(rng.choice([0.0, 0.0, 0.001, 0.01])))
+    image = stretched(image, choice(rng, 0.0, 0.0, 0.001, 0.01))
     if rng.random() < 0.45:  # few recordings use the whole range
         width = log_uniform(rng, 0.05, 1.0)
-        image = image * np.float32(width) + np.float32(rng.uniform(0, 1 - width))
+        image = image * width + rng.uniform(0, 1 - width)
     return np.clip(image, 0, 1).astype(np.float32)

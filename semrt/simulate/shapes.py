@@ -5,8 +5,9 @@ A shape is its signed distance [px], negative inside; `cover` turns it into the 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -46,37 +47,37 @@ def window(shape: Shape, centre: tuple[float, float], reach: float, angle: float
     x0, x1 = max(0, int(cx - reach)), min(shape[1], int(cx + reach) + 2)
     if y0 >= y1 or x0 >= x1:
         return None
-    y = np.arange(y0, y1, dtype=np.float32)[:, None] - np.float32(cy)
-    x = np.arange(x0, x1, dtype=np.float32)[None, :] - np.float32(cx)
+    y = np.arange(y0, y1, dtype=np.float32)[:, None] - cy
+    x = np.arange(x0, x1, dtype=np.float32)[None, :] - cx
     if angle == 0.0:
         y, x = np.broadcast_arrays(y, x)
         return Window((slice(y0, y1), slice(x0, x1)), y, x)
-    c, s = np.float32(np.cos(angle)), np.float32(np.sin(angle))
+    c, s = math.cos(angle), math.sin(angle)
     return Window((slice(y0, y1), slice(x0, x1)), c * y + s * x, c * x - s * y)
 
 
 def cover(distance: Plane, edge: float = 1.0) -> Plane:
     """Turn a distance into the fraction of each pixel inside a shape, whose edge is `edge` px wide."""
-    return np.clip(np.float32(0.5) - distance * np.float32(1 / edge), 0, 1)
+    return np.asarray(np.clip(0.5 - distance / edge, 0, 1), np.float32)
 
 
 def ellipse(w: Window, a: float, b: float) -> Plane:
     """Distance to an ellipse of half axes a (along y) and b (along x)."""
-    radius = np.sqrt((w.y * np.float32(1 / a)) ** 2 + (w.x * np.float32(1 / b)) ** 2)
-    return (radius - 1) * np.float32(min(a, b))
+    y, x = w.y / a, w.x / b
+    return np.asarray((np.sqrt(y * y + x * x) - 1) * min(a, b), np.float32)
 
 
 def capsule(w: Window, half_length: float, radius: float) -> Plane:
     """Distance to a rod along y with round ends; half_length without the caps."""
-    along = np.maximum(np.abs(w.y) - np.float32(half_length), 0)
-    return np.sqrt(along * along + w.x * w.x) - np.float32(radius)
+    along = np.maximum(np.abs(w.y) - half_length, 0)
+    return np.asarray(np.sqrt(along * along + w.x * w.x) - radius, np.float32)
 
 
 def polygon(w: Window, normals: NDArray[np.float64], offsets: NDArray[np.float64]) -> Plane:
     """Distance to a convex polygon: normals as angles (n,), offsets (n,) [px] of the sides from the centre."""
     distance = np.full(w.y.shape, -np.inf, np.float32)
-    for angle, offset in zip(normals, offsets, strict=True):
-        side = np.float32(np.sin(angle)) * w.y + np.float32(np.cos(angle)) * w.x - np.float32(offset)
+    for angle, offset in zip(normals.tolist(), offsets.tolist(), strict=True):
+        side = math.sin(angle) * w.y + math.cos(angle) * w.x - offset
         np.maximum(distance, side, out=distance)
     return distance
 
@@ -86,14 +87,14 @@ def blob(w: Window, radius: float, waves: NDArray[np.float64], stretch: float = 
 
     waves: (n, 2) cosine and sine amplitudes, relative to the radius, of the outline's harmonics from the second on.
     """
-    y, x = w.y * np.float32(stretch), w.x * np.float32(1 / stretch)
-    r = np.sqrt(y * y + x * x) + np.float32(1e-6)
+    y, x = w.y * stretch, w.x / stretch
+    r = np.sqrt(y * y + x * x) + 1e-6
     turn = (x + 1j * y) / r
-    power, outline = turn, np.float32(1)
-    for c, s in waves:
+    power, outline = turn, np.ones_like(r)
+    for c, s in waves.tolist():
         power = power * turn
-        outline = outline + np.float32(c) * power.real + np.float32(s) * power.imag
-    return np.asarray(r - np.float32(radius) * outline, np.float32)
+        outline += c * power.real + s * power.imag
+    return np.asarray(r - radius * outline, np.float32)
 
 
 def power_law_radii(rng: np.random.Generator, n: int, low: float, high: float, exponent: float) -> NDArray[np.float64]:
@@ -107,8 +108,8 @@ def power_law_radii(rng: np.random.Generator, n: int, low: float, high: float, e
 
 def pack(
     rng: np.random.Generator, shape: Shape, radii: NDArray[np.float64], *, overlap: float = 0.0, tries: int = 8
-) -> NDArray[np.float64]:
-    """Throw discs in one by one, each kept where it overlaps no earlier one by more than allowed: (n, 3) of y, x, radius.
+) -> list[tuple[float, float, float]]:
+    """Throw discs in one by one, each kept where it overlaps no earlier one by more than allowed: their (y, x, radius).
 
     overlap: the fraction of the smaller radius by which two discs may overlap. The field is wider than the image by the
     largest radius, so that discs are cut by its edges.
@@ -126,14 +127,14 @@ def pack(
             first = int(free.argmax())
             kept[n] = y[first], x[first], radius
             n += 1
-    return kept[:n]
+    return [(y, x, r) for y, x, r in kept[:n].tolist()]
 
 
 @dataclass(frozen=True, slots=True)
 class Cells:
     """A tiling of the plane.
 
-    label: which cell a pixel belongs to, an index into `count` random properties.
+    label: (ny, nx), the cell of each pixel, 0 to count - 1.
     inside: (ny, nx) [px], distance to the nearest boundary.  y, x: [px] from the cell's seed.
     """
 
@@ -142,6 +143,10 @@ class Cells:
     inside: Plane
     y: Plane
     x: Plane
+
+    def show(self, values: NDArray[Any]) -> Plane:
+        """Give each pixel its cell's value: (count,) -> (ny, nx)."""
+        return np.asarray(values, np.float32)[self.label]
 
 
 def cells(
@@ -152,19 +157,14 @@ def cells(
     size: mean cell diameter [px].  disorder: 0 square .. 1 random.  spread: relative variation of the cell sizes.
     Cost: nine passes over the image, whatever the number of cells. Worley 1996, doi:10.1145/237170.237267.
     """
-    scale = np.float32(1 / size)
+    scale = 1 / size
     y, x = y * scale, x * scale
     iy, ix = np.floor(y).astype(np.intp), np.floor(x).astype(np.intp)
     iy_min, ix_min = int(iy.min()) - 1, int(ix.min()) - 1
     rows, columns = int(iy.max()) - iy_min + 2, int(ix.max()) - ix_min + 2
-    seed_y = (
-        (np.arange(rows)[:, None] + iy_min + 0.5 + disorder * (rng.random((rows, columns)) - 0.5))
-        .astype(np.float32)
-        .ravel()
-    )
-    seed_x = (
-        (np.arange(columns) + ix_min + 0.5 + disorder * (rng.random((rows, columns)) - 0.5)).astype(np.float32).ravel()
-    )
+    knots = np.stack(np.meshgrid(np.arange(rows) + iy_min, np.arange(columns) + ix_min, indexing="ij"))
+    seeds = knots + 0.5 + disorder * rng.uniform(-0.5, 0.5, knots.shape)
+    seed_y, seed_x = seeds.astype(np.float32).reshape(2, -1)
     weight = (spread * rng.uniform(-0.5, 0.5, rows * columns)).astype(np.float32)
     home = (iy - iy_min) * columns + (ix - ix_min)
     nearest = np.full(y.shape, np.inf, np.float32)
@@ -177,7 +177,5 @@ def cells(
         np.minimum(second, np.maximum(distance, nearest), out=second)
         label = np.where(distance < nearest, index, label)
         np.minimum(nearest, distance, out=nearest)
-    inside = (second - nearest) * np.float32(size / 2)
-    return Cells(
-        label, rows * columns, inside, (y - seed_y[label]) * np.float32(size), (x - seed_x[label]) * np.float32(size)
-    )
+    inside = (second - nearest) * (size / 2)
+    return Cells(label, rows * columns, inside, (y - seed_y[label]) * size, (x - seed_x[label]) * size)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from semrt.simulate.fields import (
     Plane,
     Shape,
+    choice,
     coordinates,
     log_uniform,
+    place,
     power_law,
     smooth,
     smoothstep,
@@ -22,109 +26,88 @@ __all__ = ["nerve", "organelles", "tissue"]
 
 def nerve(rng: np.random.Generator, shape: Shape) -> Plane:
     """Axons in cross section: irregular, each in its ring of myelin, packed in all sizes."""
-    extent = max(shape)
-    radius = log_uniform(rng, 6, 0.22 * min(extent, 512) + 6)
-    n = int(np.clip(2.2 * shape[0] * shape[1] / radius**2, 10, 260))
-    radii = np.sort(np.clip(radius * rng.lognormal(-0.4, rng.uniform(0.3, 0.7), n), 0.12 * radius + 1.5, 1.8 * radius))[
-        ::-1
-    ]
-    ground = rng.uniform(0.25, 0.6) + rng.uniform(0.03, 0.12) * power_law(
-        rng, shape, rng.uniform(1, 2.4), shortest=rng.uniform(0.5, 2)
-    )
+    radius = log_uniform(rng, 6, 0.22 * min(max(shape), 512) + 6)
+    n = int(np.clip(4 * shape[0] * shape[1] / radius**2, 10, 320))
+    sizes = np.clip(rng.lognormal(-0.5, rng.uniform(0.3, 0.8), n), 0.12 + 1.5 / radius, 1.8)
+    image = rng.uniform(0.25, 0.6) + rng.uniform(0.03, 0.12) * _mottle(rng, shape)
     y, x = coordinates(rng, shape)
     net = cells(rng, *warped(rng, y, x, 0.5 * radius + 3, 0.1 * radius), 0.5 * radius + 4, spread=0.6)
-    image = ground + rng.uniform(0, 0.3) * np.exp(
-        -net.inside / np.float32(0.06 * radius + 1)
-    )  # small unmyelinated fibres
-    texture = rng.uniform(0.02, 0.12) * power_law(rng, shape, rng.uniform(1, 2.5), shortest=rng.uniform(0.5, 2))
+    image += rng.uniform(0, 0.4) * np.exp(-net.inside / (0.06 * radius + 1))  # unmyelinated fibres between the axons
+    texture = rng.uniform(0.02, 0.12) * _mottle(rng, shape)
     axon, myelin = rng.uniform(0.05, 0.35), rng.uniform(0.75, 1.0)
-    rough, lamellae = rng.uniform(0.02, 0.12), rng.uniform(0, 0.15)
-    for y0, x0, r in pack(rng, shape, radii, overlap=0.03, tries=10):
-        w = window(shape, (y0, x0), 1.8 * r + 3, rng.uniform(0, 2 * np.pi))
+    rough, lamellae = rng.uniform(0.02, 0.1), rng.uniform(0, 0.2)
+    for y0, x0, r in pack(rng, shape, radius * np.sort(sizes)[::-1], overlap=rng.uniform(0, 0.15), tries=12):
+        w = window(shape, (y0, x0), 1.8 * r + 3, rng.uniform(0, 2 * math.pi))
         if w is None:
             continue
         waves = rng.normal(0, rough, (4, 2)) / np.arange(1, 5)[:, None] ** 0.7
         distance = blob(w, 0.95 * r, waves, rng.uniform(0.75, 1.3))
-        sheath = np.float32(r * rng.uniform(0.18, 0.5))
-        inner = distance + sheath * (1 + np.float32(rng.uniform(0, 0.4)) * w.y / np.float32(r))
-        ring = (
-            myelin
-            * rng.uniform(0.75, 1.0)
-            * (1 + lamellae * np.sin(distance * np.float32(2 * np.pi / max(2.5, sheath / 3))))
-        )
-        image[w.at] += cover(distance, 2.0) * (ring + texture[w.at] - image[w.at])
+        sheath = r * rng.uniform(0.18, 0.5)
+        ring = 1 + lamellae * np.sin(distance * (2 * math.pi / max(2.5, sheath / 3)))
         core = axon * rng.uniform(0.6, 1.5) + 1.5 * texture[w.at]
-        image[w.at] += cover(inner, 2.5) * (core - image[w.at])
-        if r > 12 and rng.random() < 0.5:  # mitochondria in the axon
-            spot = np.hypot(w.y - rng.uniform(-0.3, 0.3) * r, w.x - rng.uniform(-0.3, 0.3) * r) - np.float32(
-                r * rng.uniform(0.08, 0.18)
-            )
-            image[w.at] += 0.3 * cover(spot, 2.0)
+        if r > 12 and rng.random() < 0.5:  # a mitochondrion in the axon
+            from_it = np.hypot(w.y - rng.uniform(-0.3, 0.3) * r, w.x - rng.uniform(-0.3, 0.3) * r)
+            core += 0.3 * cover(from_it - r * rng.uniform(0.08, 0.18), 2.0)
+        patch = image[w.at]
+        patch += cover(distance, 2.0) * (myelin * rng.uniform(0.75, 1.0) * ring + texture[w.at] - patch)
+        patch += cover(distance + sheath * (1 + rng.uniform(0, 0.4) / r * w.y), 2.5) * (core - patch)
     return _either_polarity(rng, stretched(image, 0.001))
 
 
 def organelles(rng: np.random.Generator, shape: Shape) -> Plane:
-    """Stained cell sections: membranes, vesicles, mitochondria with cristae, a nucleus, ribosomes in the cytoplasm."""
-    extent = max(shape)
-    scale = log_uniform(rng, 0.3, 3) * min(extent, 512) / 256
+    """Stained cell sections: membranes, vesicles, mitochondria with cristae, ribosomes in the cytoplasm."""
+    scale = log_uniform(rng, 0.3, 3) * min(max(shape), 512) / 256
+    membrane = 1.2 * scale + 0.6
     y, x = coordinates(rng, shape)
-    wy, wx = warped(rng, y, x, 60 * scale + 3, 10 * scale)
-    membrane = np.float32(1.2 * scale + 0.6)
-    image = (
-        0.65
-        + 0.05 * smooth(rng, shape, 80 * scale + 4)
-        + 0.07 * power_law(rng, shape, rng.uniform(0.8, 2), shortest=scale + 0.5)
-    )
-    cell = cells(rng, wy, wx, 170 * scale + 8, spread=0.5)
-    tone = rng.uniform(-0.15, 0.15, cell.count).astype(np.float32)
-    image += tone[cell.label]
+    y, x = warped(rng, y, x, 60 * scale + 3, 10 * scale)
+    image = 0.65 + 0.07 * power_law(rng, shape, rng.uniform(0.8, 2), shortest=scale + 0.5)
+    image += 0.05 * smooth(rng, shape, 80 * scale + 4)
+    cell = cells(rng, y, x, 170 * scale + 8, spread=0.5)
+    image += cell.show(rng.uniform(-0.15, 0.15, cell.count))
     image -= 0.4 * np.exp(-((cell.inside / membrane) ** 2))
     for _ in range(int(rng.integers(0, 5))):  # stacks of membranes: endoplasmic reticulum, Golgi
-        centre = rng.uniform((0, 0), shape)
-        w = window(shape, (centre[0], centre[1]), 60 * scale + 3)
+        w = window(shape, place(rng, shape), 60 * scale + 3)
         if w is not None:
-            bend = wy[w.at] + 8 * scale * np.sin(wx[w.at] / np.float32(25 * scale + 2))
-            sheets = np.maximum(np.cos(bend * np.float32(2 * np.pi / (9 * scale + 3))), 0) ** 3
-            image[w.at] -= 0.3 * sheets * np.exp(-(w.y**2 + 0.3 * w.x**2) / np.float32((28 * scale + 2) ** 2))
+            bend = y[w.at] + 8 * scale * np.sin(x[w.at] / (25 * scale + 2))
+            sheets = np.maximum(np.cos(bend * (2 * math.pi / (9 * scale + 3))), 0) ** 3
+            image[w.at] -= 0.3 * sheets * np.exp((w.y * w.y + 0.3 * w.x * w.x) * (-1 / (28 * scale + 2) ** 2))
     n = int(np.clip(0.4 * shape[0] * shape[1] / (18 * scale + 2) ** 2, 2, 160))
-    radii = np.sort(scale * rng.lognormal(2.3, 0.55, n) + 1)[::-1]
-    for y0, x0, r in pack(rng, shape, radii, overlap=-0.1):
-        stretch = rng.uniform(0.65, 1.0)
-        w = window(shape, (y0, x0), 1.9 * r + 3, rng.uniform(0, 2 * np.pi))
+    radii = scale * rng.lognormal(2.3, 0.55, n) + 1
+    for y0, x0, r in pack(rng, shape, np.sort(radii)[::-1], overlap=-0.1):
+        w = window(shape, (y0, x0), 1.9 * r + 3, rng.uniform(0, 2 * math.pi))
         if w is None:
             continue
-        distance = blob(w, r, rng.normal(0, 0.06, (3, 2)), stretch)
-        inside = cover(distance, 1.6)
-        role = rng.random()
-        if role < 0.5 and r > 7 * scale:  # mitochondrion
-            waves = np.sin(
-                (w.x + 2 * scale * np.sin(w.y / np.float32(6 * scale + 1))) * np.float32(2 * np.pi / (6 * scale + 2.5))
-            )
-            body = 0.45 - 0.18 * np.maximum(waves, 0)
-        else:
-            body = np.float32(rng.choice([0.85, 0.75, 0.3, 0.1]))
-        image[w.at] += 0.85 * inside * (body - image[w.at])
-        image[w.at] -= 0.35 * np.exp(-((distance / membrane) ** 2))
-    dots = power_law(rng, shape, 0.0, shortest=1.5 * scale + 0.6)
-    image -= rng.uniform(0, 0.25) * smoothstep(dots - 1.3, 0.8)
+        distance = blob(w, r, rng.normal(0, 0.06, (3, 2)), rng.uniform(0.65, 1.0))
+        body = np.full(distance.shape, choice(rng, 0.85, 0.75, 0.3, 0.1), np.float32)
+        if r > 7 * scale and rng.random() < 0.5:  # a mitochondrion and its cristae
+            folded = w.x + 2 * scale * np.sin(w.y / (6 * scale + 1))
+            body = 0.45 - 0.18 * np.maximum(np.sin(folded * (2 * math.pi / (6 * scale + 2.5))), 0)
+        patch = image[w.at]
+        patch += 0.85 * cover(distance, 1.6) * (body - patch)
+        patch -= 0.35 * np.exp(-((distance / membrane) ** 2))
+    ribosomes = power_law(rng, shape, 0.0, shortest=1.5 * scale + 0.6)
+    image -= rng.uniform(0, 0.25) * smoothstep(ribosomes - 1.3, 0.8)
     return _either_polarity(rng, stretched(image, 0.001))
 
 
 def tissue(rng: np.random.Generator, shape: Shape) -> Plane:
     """Diffuse, low-contrast matter: collagen, cytoplasm, polymer blends; soft structure at several scales."""
-    extent = max(shape)
+    size = log_uniform(rng, 8, 0.5 * max(shape) + 10)
     y, x = coordinates(rng, shape)
-    size = log_uniform(rng, 8, 0.5 * extent + 10)
-    wy, wx = warped(rng, y, x, 1.5 * size, 0.4 * size)
+    y, x = warped(rng, y, x, 1.5 * size, 0.4 * size)
     period = size * rng.uniform(0.15, 0.8) + 3
-    strands = np.sin(wy * np.float32(2 * np.pi / period) + 2 * smooth(rng, shape, size))
+    strands = np.sin(y * (2 * math.pi / period) + 2 * smooth(rng, shape, size))
     image = rng.uniform(0, 0.5) * strands * smoothstep(smooth(rng, shape, 2 * size), 3.0)
     image += rng.uniform(0.2, 1) * power_law(rng, shape, rng.uniform(1.8, 3.2), shortest=rng.uniform(0.5, 4))
-    tiling = cells(rng, wy, wx, size, spread=0.5)
-    image += rng.uniform(-1, 1) * np.exp(-np.maximum(tiling.inside, 0) / np.float32(0.1 * size + 1.5))
+    tiling = cells(rng, y, x, size, spread=0.5)
+    image += rng.uniform(-1, 1) * np.exp(np.maximum(tiling.inside, 0) * (-1 / (0.1 * size + 1.5)))
     return stretched(image, 0.001)
 
 
+def _mottle(rng: np.random.Generator, shape: Shape) -> Plane:
+    return power_law(rng, shape, rng.uniform(1, 2.4), shortest=rng.uniform(0.5, 2))
+
+
 def _either_polarity(rng: np.random.Generator, image: Plane) -> Plane:
-    """Stained sections are dark on bright in transmission, bright on dark under backscattered electrons."""
+    """Invert half of the images: stain is dark in transmission, bright under backscattered electrons."""
     return image if rng.random() < 0.5 else 1 - image
