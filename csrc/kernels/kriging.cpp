@@ -16,8 +16,8 @@ constexpr index n_near = 16;
 constexpr index n_far = 24;
 constexpr float grain = 0.6F;  // of the thinned set, in typical gaps: measured best on spirals and line hops
 constexpr index max_neighbours = n_near + n_far;
-constexpr index max_block = 8;
-constexpr index max_pixels = max_block * max_block;
+constexpr index block = 4;  // side [px]; larger ones save time and show as squares where the field is smooth
+constexpr index max_pixels = block * block;
 constexpr double relative_jitter = 1e-6;  // keeps the matrix positive definite where samples nearly coincide
 constexpr double prior_degrees_of_freedom =
     12;  // how much the global variogram weighs in the local scale of the variance
@@ -246,7 +246,6 @@ void krige(View2D<float const> intensity, View2D<bool const> visited, View2D<flo
     Field const field{intensity,       exposure,      variogram, CovarianceTable(variogram, diagonal),
                       std::move(near), std::move(far)};
 
-    index const block = gap < 12 ? 4 : max_block;
     auto const work = [&](index row_of_blocks) {
         std::vector<Neighbour> found;
         Neighbourhood hood;

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-NEAR, FAR, GRAIN, PRIOR_DEGREES_OF_FREEDOM, JITTER = 16, 24, 0.6, 12, 1e-6
+NEAR, FAR, GRAIN, BLOCK = 16, 24, 0.6, 4
+PRIOR_DEGREES_OF_FREEDOM, JITTER = 12, 1e-6
 
 
 def covariance(variogram, distance):
@@ -64,11 +65,10 @@ def krige(intensity, visited, variogram, exposure=None):
     samples = np.argwhere(visited).astype(float)
     gap = typical_gap(samples, intensity.shape)
     far_samples = thinned(samples, np.float32(GRAIN) * np.float32(gap))
-    block = 4 if gap < 12 else 8
     estimate, variance = np.zeros((ny, nx)), np.zeros((ny, nx))
-    for y0 in range(0, ny, block):
-        for x0 in range(0, nx, block):
-            y1, x1 = min(ny, y0 + block), min(nx, x0 + block)
+    for y0 in range(0, ny, BLOCK):
+        for x0 in range(0, nx, BLOCK):
+            y1, x1 = min(ny, y0 + BLOCK), min(nx, x0 + BLOCK)
             hood = neighbourhood(samples, far_samples, (y0 + y1 - 1) / 2, (x0 + x1 - 1) / 2)
             at = tuple(hood.astype(int).T)
             noise = np.full(len(hood), variogram.nugget) / (1 if exposure is None else exposure[at])
