@@ -1,0 +1,42 @@
+"""Trained networks on electron-microscope data, at the instrument.
+
+    import semrt
+
+    scan = semrt.read("scan.tif")
+    semrt.write("micrograph.tif", semrt.infer("infill", scan))
+
+Names load on first use: `import semrt` itself loads nothing but this file.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from semrt._version import __version__
+
+if TYPE_CHECKING:
+    from semrt.api import infer
+    from semrt.backends import open_session
+    from semrt.data import Micrograph, SparseScan
+    from semrt.io import read, write
+
+__all__ = ["Micrograph", "SparseScan", "__version__", "infer", "open_session", "read", "write"]
+
+_HOME = {
+    "Micrograph": "semrt.data",
+    "SparseScan": "semrt.data",
+    "infer": "semrt.api",
+    "open_session": "semrt.backends",
+    "read": "semrt.io",
+    "write": "semrt.io",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module 'semrt' has no attribute {name!r}")
+    globals()[name] = attribute = getattr(import_module(_HOME[name]), name)
+    return attribute
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,63 @@
+"""One call for scripts and notebooks: open the model, keep it open, infer."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+from semrt import engine
+from semrt.backends import open_session
+from semrt.models import Manifest
+from semrt.tasks import Solver
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from semrt.backends import Session
+
+__all__ = ["infer"]
+
+_KEPT_OPEN = 4
+_sessions: OrderedDict[tuple[Any, ...], Session] = OrderedDict()
+_lock = threading.Lock()
+
+
+def infer(
+    model: str | Path,
+    measured: Any,
+    *,
+    device: str = "auto",
+    threads: int | None = None,
+    precision: str = "fp32",
+    tile: int | None = None,
+    batch: int | None = None,
+    fallback: str = "none",
+    progress: Callable[[int, int], None] | None = None,
+    **options: Any,
+) -> Any:
+    """Infer what was not measured, with a model by name or folder, such as semrt.infer("infill", scan).
+
+    The last few models stay open, so that a loop over images opens its model once.  Parameters are those of
+    open_session and engine.infer; raises what they raise.
+    """
+    found = engine.find_model(model)
+    opened = found if isinstance(found, Solver) else _session(found, device, threads, precision)
+    return engine.infer(
+        measured, opened, tile=tile, batch=batch, fallback=fallback, threads=threads, progress=progress, **options
+    )
+
+
+def _session(folder: Path, device: str, threads: int | None, precision: str) -> Session:
+    manifest = Manifest.read(folder)
+    key = folder, device, threads, precision, os.getpid()  # a forked process has none of its parent's threads
+    with _lock:
+        session = _sessions.pop(key, None)
+        if session is None or session.manifest != manifest:  # the folder may hold a newer model by now
+            session = open_session(folder, device, threads=threads, precision=precision)
+        _sessions[key] = session
+        while len(_sessions) > _KEPT_OPEN:
+            _sessions.popitem(last=False)  # not closed: another thread may be running it
+    return session

@@ -1,0 +1,53 @@
+"""The software that runs networks, and the devices it runs them on.
+
+To add a backend: a module with a function like open_onnxruntime, and its line in BACKENDS.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, cast
+
+from semrt import models
+from semrt.backends.base import Device, Session, parse_device, warm_up
+from semrt.errors import DeviceUnavailable, InvalidOption, MissingDependency, OutOfMemory
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["AUTO", "BACKENDS", "Device", "Session", "open_session", "parse_device", "warm_up"]
+
+BACKENDS = {
+    "cpu": "semrt.backends.onnxruntime:open_onnxruntime",
+    "cuda": "semrt.backends.onnxruntime:open_onnxruntime",
+}
+AUTO = ("cuda", "cpu")  # fastest first; the last one is always there
+
+
+def open_session(
+    model: str | Path, device: str = "auto", *, threads: int | None = None, precision: str = "fp32"
+) -> Session:
+    """Open a model on a device; what the session says of its device is what was checked, not what was asked.
+
+    model: a name or a folder.  device: "cpu", "cuda", "cuda:1", or "auto" for the fastest that really opens.
+    threads: CPU threads; one for each physical core when None.  precision: "fp32" or one of the model's variants.
+    Raises ModelNotFound, ModelDamaged, InvalidOption, DeviceUnavailable, MissingDependency, OutOfMemory.
+    """
+    if threads is not None and threads < 1:
+        raise InvalidOption(f"threads: expected 1 or more, got {threads}")
+    folder = models.find(model)
+    manifest = models.Manifest.read(folder)
+    wanted = [Device(kind) for kind in AUTO] if device == "auto" else [parse_device(device, BACKENDS)]
+    reason = "as asked" if device != "auto" else "the fastest there is"
+    for place in wanted:
+        module, function = BACKENDS[place.kind].split(":")
+        opener = getattr(import_module(module), function)
+        try:
+            session = opener(folder, manifest, place, threads=threads, precision=precision, reason=f"{place}, {reason}")
+        except (DeviceUnavailable, MissingDependency, OutOfMemory) as error:
+            if place is wanted[-1]:
+                raise
+            reason = f"because {error}"
+        else:
+            break
+    return cast("Session", session)

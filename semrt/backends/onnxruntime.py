@@ -1,0 +1,211 @@
+"""ONNX Runtime on the CPU and on NVIDIA cards."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from semrt.backends import onnxruntime_cuda as cuda
+from semrt.backends.cores import physical_cores
+from semrt.errors import (
+    DeviceUnavailable,
+    InvalidShape,
+    InvalidValue,
+    MissingDependency,
+    ModelDamaged,
+    OutOfMemory,
+    SemrtError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from types import TracebackType
+
+    from numpy.typing import NDArray
+
+    from semrt.backends.base import Device
+    from semrt.models import Manifest
+
+__all__ = ["OnnxSession", "open_onnxruntime"]
+
+_CPU = "CPUExecutionProvider"
+_FATAL = 4  # severity; all else arrives as an exception, and stderr belongs to the command line
+
+
+def open_onnxruntime(
+    folder: Path,
+    manifest: Manifest,
+    device: Device,
+    *,
+    threads: int | None = None,
+    precision: str = "fp32",
+    reason: str = "",
+) -> OnnxSession:
+    """Open a model with ONNX Runtime on "cpu" or "cuda"; the file's hash is checked first.
+
+    Raises MissingDependency, DeviceUnavailable (rather than fall back), ModelDamaged, OutOfMemory, InvalidOption.
+    """
+    onnxruntime = _import(device)
+    threads = threads or physical_cores()
+    settings = _settings(onnxruntime, threads)
+    providers: list[Any] = [_CPU]
+    if device.kind == "cuda":
+        cuda.require_provider(onnxruntime, str(device))
+        providers = [(cuda.PROVIDER, cuda.provider_options(device.index)), _CPU]
+        settings.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    name, sha256 = manifest.file(precision)
+    path = folder / name
+    onnx = manifest.load(folder, precision)
+    try:
+        graph = onnxruntime.InferenceSession(onnx, settings, providers=providers, enable_fallback=0)
+    except Exception as error:
+        raise _translated(error, str(device), path) from error
+    if device.kind == "cuda":
+        cuda.require_placement(graph, cuda.PROVIDER, str(device))
+    _check_tensors(graph, manifest, path)
+    return OnnxSession(
+        manifest=manifest,
+        device=str(device),
+        reason=reason or f"{device}, as asked",
+        runtime=f"onnxruntime {onnxruntime.__version__}",
+        precision=precision,
+        sha256=sha256,
+        threads=threads,
+        path=path,
+        graph=graph,
+    )
+
+
+@dataclass(eq=False)
+class OnnxSession:
+    """A graph opened by ONNX Runtime; see backends.base.Session."""
+
+    manifest: Manifest
+    device: str
+    reason: str
+    runtime: str
+    precision: str
+    sha256: str
+    threads: int | None
+    path: Path
+    graph: Any
+
+    def run(self, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Run the network, (n, c, h, w) float32 -> (n, k, h, w) float32, in batches of the manifest's sizes."""
+        graph = self.graph  # kept while it runs, whoever closes the session meanwhile
+        if graph is None:
+            raise SemrtError(f"{self.manifest.name}: the session is closed; open it again")
+        free_batch, _, *sides = graph.get_inputs()[0].shape
+        self._check(tiles, sides)
+        tiles = np.ascontiguousarray(tiles)
+        buckets = (1,) if free_batch == 1 else self.manifest.batch
+        parts = [self._run_batch(graph, tiles[start:stop]) for start, stop in _batches(len(tiles), buckets)]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def close(self) -> None:
+        """Give the graph's memory back."""
+        self.graph = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _run_batch(self, graph: Any, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
+        try:
+            (predicted,) = graph.run([self.manifest.output], {self.manifest.input: tiles})
+        except Exception as error:
+            raise _translated(error, self.device, self.path) from error
+        n, _, h, w = tiles.shape
+        wanted = (n, len(self.manifest.output_channels), h, w)
+        if predicted.shape != wanted:
+            raise ModelDamaged(self.path, f"{self.manifest.output}: expected shape {wanted}, got {predicted.shape}")
+        return np.asarray(predicted, np.float32)
+
+    def _check(self, tiles: NDArray[np.float32], sides: list[int | str | None]) -> None:
+        channels, multiple = len(self.manifest.input_channels), self.manifest.multiple
+        fits = tiles.ndim == 4 and tiles.shape[0] > 0 and tiles.shape[1] == channels
+        for got, side in zip(tiles.shape[-2:], sides, strict=False):
+            fits = fits and (got == side if isinstance(side, int) else got > 0 and got % multiple == 0)
+        if not fits:
+            wanted = (str(side) if isinstance(side, int) else f"a multiple of {multiple}" for side in sides)
+            raise InvalidShape("tiles", f"(n, {channels}, {', '.join(wanted)})", tiles.shape)
+        if tiles.dtype != np.float32:
+            raise InvalidValue("tiles", "float32", tiles.dtype)
+
+
+def _import(device: Device) -> Any:
+    extra = "gpu" if device.kind == "cuda" else "cpu"
+    try:
+        import onnxruntime
+    except ModuleNotFoundError as error:
+        raise _missing(extra) from error
+    except ImportError as error:
+        cure = f'run: pip install --force-reinstall "semrt[{extra}]"'
+        raise DeviceUnavailable(str(device), f"onnxruntime does not load, {error}", cure) from error
+    if not hasattr(onnxruntime, "InferenceSession"):  # an empty folder stays when one of its two packages goes
+        raise _missing(extra)
+    onnxruntime.set_default_logger_severity(_FATAL)
+    return onnxruntime
+
+
+def _missing(extra: str) -> MissingDependency:
+    return MissingDependency("onnxruntime", extra, "running a network (extra cpu, or gpu for an NVIDIA card)")
+
+
+def _settings(onnxruntime: Any, threads: int | None) -> Any:
+    settings = onnxruntime.SessionOptions()
+    settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    settings.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    settings.intra_op_num_threads = threads or 0  # 0: ONNX Runtime counts the cores itself
+    settings.log_severity_level = _FATAL
+    # Idle threads that spin slowed the network by up to 1.7 as soon as anything else was running.
+    settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return settings
+
+
+def _check_tensors(graph: Any, manifest: Manifest, path: Path) -> None:
+    for kind, name, tensors, channels in (
+        ("input", manifest.input, graph.get_inputs(), len(manifest.input_channels)),
+        ("output", manifest.output, graph.get_outputs(), len(manifest.output_channels)),
+    ):
+        named = {tensor.name: tensor for tensor in tensors}
+        if name not in named or (kind == "input" and len(named) > 1):
+            raise ModelDamaged(path, f"expected {kind} {name!r}, got {', '.join(map(repr, named))}")
+        shape = tuple(named[name].shape)
+        fits = len(shape) == 4 and shape[0] in (1, *_symbols(shape)) and shape[1] in (channels, *_symbols(shape))
+        if not fits or named[name].type != "tensor(float)":
+            wanted = f"(n, {channels}, h, w) of float"
+            raise ModelDamaged(path, f"{kind} {name!r}: expected {wanted}, got {shape} of {named[name].type}")
+
+
+def _symbols(shape: tuple[int | str | None, ...]) -> list[str | None]:
+    return [side for side in shape if not isinstance(side, int)]
+
+
+def _batches(n: int, buckets: tuple[int, ...]) -> Iterator[tuple[int, int]]:
+    """Split n tiles into bucket sizes, largest first: no shape is new to the device, nothing is computed in vain."""
+    start = 0
+    while start < n:
+        left = n - start
+        size = max(itertools.takewhile(left.__ge__, buckets))
+        yield start, start + size
+        start += size
+
+
+def _translated(error: Exception, device: str, path: Path) -> SemrtError:
+    """Say in semrt's words what ONNX Runtime raised: it knows but a handful of classes, so its text decides."""
+    text = str(error)
+    out_of_memory = ("Failed to allocate memory", "bad_alloc", "out of memory", "ALLOC_FAILED")
+    if isinstance(error, MemoryError) or any(sign in text for sign in out_of_memory):
+        return OutOfMemory(device)
+    if device == "cpu" or type(error).__name__ in ("InvalidProtobuf", "InvalidGraph"):
+        return ModelDamaged(path, text)
+    return DeviceUnavailable(device, cuda.telling_phrase(error), "choose --device cpu")

@@ -1,0 +1,9 @@
+"""The one road: prepare, run the network tile by tile, finish.
+
+`infer` takes one measurement the whole way; `infer_many` sends many down the same stops, overlapping.
+"""
+
+from semrt.engine.road import FALLBACKS
+from semrt.engine.serve import find_model, infer, infer_many, open_model
+
+__all__ = ["FALLBACKS", "find_model", "infer", "infer_many", "open_model"]

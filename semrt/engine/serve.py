@@ -1,0 +1,110 @@
+"""Open a model; infer one measurement, or many."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from semrt import models, pipeline
+from semrt.backends import open_session
+from semrt.engine.road import choose_road
+from semrt.errors import ModelNotFound
+from semrt.tasks import TASKS, Solver, find_task
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+    from semrt.backends import Session
+    from semrt.engine.road import Progress, State
+
+__all__ = ["find_model", "infer", "infer_many", "open_model"]
+
+
+@contextmanager
+def open_model(
+    model: str | Path, device: str = "auto", *, threads: int | None = None, precision: str = "fp32"
+) -> Iterator[Session | Solver]:
+    """Open a model by name or folder: a session on a device, or a solver, which needs neither file nor device.
+
+    Raises what open_session raises.
+    """
+    found = find_model(model)
+    if isinstance(found, Solver):
+        yield found
+    else:
+        with open_session(found, device, threads=threads, precision=precision) as session:
+            yield session
+
+
+def find_model(model: str | Path) -> Path | Solver:
+    """Find what is called so: a solver, or the folder of a trained model.  Raises ModelNotFound."""
+    solvers = {name: task for name in TASKS if isinstance(task := find_task(name), Solver)}
+    if isinstance(model, str) and model in solvers:
+        return solvers[model]
+    try:
+        return models.find(model)
+    except ModelNotFound:
+        raise ModelNotFound(model, {*models.available(), *solvers}) from None
+
+
+def infer(
+    measured: Any,
+    model: Session | Solver,
+    *,
+    tile: int | None = None,
+    batch: int | None = None,
+    fallback: str = "none",
+    threads: int | None = None,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Any:
+    """Infer what was not measured; the result says in its provenance what made it.
+
+    tile [px], batch: those of the model's manifest when None.
+    fallback: what may be done with a measurement unlike those that the model was trained on: "none", or "classical" for
+        the task's best method without a network.
+    threads: of the kernels around the network; those of the session when None.
+    progress: called with the tiles done and the tiles there are.
+    options: the keywords of the task, such as denoise=True.
+    Raises InvalidOption, InvalidValue, ModelUnsuitable, and what the session raises.
+    """
+    road = choose_road(model, tile=tile, batch=batch, fallback=fallback, threads=threads, **options)
+    return road.finish(road.run(road.prepare(measured), progress))
+
+
+def infer_many(
+    items: Iterable[Any],
+    model: Session | Solver,
+    read: Callable[[Any], Any],
+    write: Callable[[Any, Any], Any],
+    *,
+    progress: Callable[[Any, int, int], None] | None = None,
+    depth: int = 2,
+    **settings: Any,
+) -> Iterator[pipeline.Outcome]:
+    """Infer from many inputs, reading the next and writing the last while the network is busy with this one.
+
+    read(item) -> measured.  write(item, result) -> what the item's Outcome holds, such as the path.
+    progress(item, tiles done, tiles there are).  settings: as infer takes them.
+    Outcomes come in the order of the items; one that fails does not stop the others.  Raises InvalidOption.
+    """
+    road = choose_road(model, **settings)
+    stop = threading.Event()
+
+    def run(item: Any, state: State) -> State:
+        def watch(done: int, total: int) -> None:
+            if stop.is_set():
+                raise pipeline.Stopped
+            if progress is not None:
+                progress(item, done, total)
+
+        return road.run(state, watch)
+
+    stages = {
+        "read": lambda item, _: road.prepare(read(item)),
+        "run": run,
+        "write": lambda item, state: write(item, road.finish(state)),
+    }
+    return pipeline.run(items, stages, depth=depth, stop=stop)

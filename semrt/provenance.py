@@ -1,0 +1,81 @@
+"""What a result says of how it was made: by which model, on which device, with what settings, in what time."""
+
+from __future__ import annotations
+
+import math
+import platform
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from semrt._version import __version__
+from semrt.errors import UnreadableFile
+from semrt.models.manifest import sha256_of
+
+if TYPE_CHECKING:
+    from semrt.backends import Session
+
+__all__ = ["json_ready", "of_network", "of_solver", "sidecar"]
+
+
+def of_network(session: Session) -> dict[str, Any]:
+    """Describe the model of a session, where it ran, and the software."""
+    manifest = session.manifest
+    return {
+        "model": {
+            "name": manifest.name,
+            "version": manifest.version,
+            "task": manifest.task,
+            "precision": session.precision,
+            "sha256": session.sha256,
+        },
+        "device": {"used": session.device, "why": session.reason, "threads": session.threads},
+        "software": {**_software(), "runtime": session.runtime},
+    }
+
+
+def of_solver(name: str, threads: int | None) -> dict[str, Any]:
+    """Describe a solver, which needs no network and runs on the CPU."""
+    return {
+        "model": {"name": name, "task": name},
+        "device": {"used": "cpu", "why": "cpu, because this model is no network", "threads": threads},
+        "software": _software(),
+    }
+
+
+def sidecar(result: Any, source: str | Path) -> dict[str, Any]:
+    """Build the record that goes beside an output: its provenance, and the input by path and hash, ready for JSON.
+
+    result: anything with a provenance.  source: the file that it was inferred from.  Raises UnreadableFile.
+    """
+    path = Path(source)
+    try:
+        sha256 = sha256_of(path)
+    except OSError as error:
+        raise UnreadableFile(path, error.strerror or error) from error
+    record = {
+        "input": {"path": str(path.resolve()), "sha256": sha256},
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        **result.provenance,
+    }
+    return {key: json_ready(value) for key, value in record.items()}
+
+
+def json_ready(value: Any) -> Any:
+    """Turn a value into what JSON holds: NumPy's numbers into Python's, NaN and infinity into null, paths into text."""
+    if isinstance(value, Mapping):
+        return {str(key): json_ready(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [json_ready(entry) for entry in value]
+    if isinstance(value, np.ndarray | np.generic):
+        return json_ready(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if value is None or isinstance(value, str | int | float | bool) else str(value)
+
+
+def _software() -> dict[str, str]:
+    return {"semrt": __version__, "numpy": np.__version__, "python": platform.python_version()}
