@@ -26,3 +26,15 @@ def krige(
 ) -> tuple[NDArray[float32], NDArray[float32]]: ...
 
 # blend
+def cut_tile(
+    field: NDArray[float32], origin: tuple[int, int, int], reflect: bool, tile: NDArray[float32], n_threads: int
+) -> None: ...
+def add_tile(
+    tile: NDArray[float32],
+    window_z: NDArray[float32],
+    window_y: NDArray[float32],
+    window_x: NDArray[float32],
+    origin: tuple[int, int, int],
+    canvas: NDArray[float32],
+    n_threads: int,
+) -> None: ...

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference import fill as twin
 from scipy import ndimage
 
+from reference import fill as twin
 from semrt import _core
 from semrt.errors import EmptyScan, InvalidOption, InvalidShape, InvalidValue
 from semrt.kernels import distance_to_sample, mask_statistics, natural_neighbour

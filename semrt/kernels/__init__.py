@@ -1,16 +1,20 @@
 """The one door to the C++ core: defaults, dtypes and documentation; one module for each kernel."""
 
 from semrt.kernels._threads import thread_count
+from semrt.kernels.blend import add_tile, cut_tile, tile_window
 from semrt.kernels.fill import MaskStatistics, distance_to_sample, mask_statistics, natural_neighbour
 from semrt.kernels.kriging import Variogram, fit_variogram, krige
 
 __all__ = [
     "MaskStatistics",
     "Variogram",
+    "add_tile",
+    "cut_tile",
     "distance_to_sample",
     "fit_variogram",
     "krige",
     "mask_statistics",
     "natural_neighbour",
     "thread_count",
+    "tile_window",
 ]
