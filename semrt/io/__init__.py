@@ -1,0 +1,177 @@
+"""Files in and out: read what a microscope saved, write what was inferred, keep the calibration on the way.
+
+To add a format: a module with SUFFIXES, read(path) and write(path, data), and its line in FORMATS.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from semrt.data import Micrograph, SparseScan
+from semrt.errors import (
+    EmptyScan,
+    InputNotFound,
+    InvalidOption,
+    InvalidShape,
+    InvalidValue,
+    OutOfMemory,
+    SemrtError,
+    UnreadableFile,
+    UnsupportedFormat,
+)
+from semrt.io.atomic import replacing, write_json
+from semrt.io.calibration import parse_pixel_size
+from semrt.io.formats import FORMATS, Format, format_of, suffix_of
+from semrt.io.paths import expand_inputs, output_path, output_paths
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from semrt.data import PixelSize
+    from semrt.scan import ScanPath
+
+__all__ = [
+    "FORMATS",
+    "Format",
+    "companions",
+    "expand_inputs",
+    "output_path",
+    "output_paths",
+    "parse_pixel_size",
+    "read",
+    "replacing",
+    "write",
+    "write_json",
+]
+
+
+def read(
+    path: str | Path,
+    *,
+    mask: str | Path | ArrayLike | None = None,
+    unvisited: float | None = None,
+    pixel_size: PixelSize | float | str | None = None,
+) -> Micrograph | SparseScan | ScanPath:
+    """Read a file of any format in FORMATS, intensities in its own counts.
+
+    An image becomes a SparseScan where something says that the probe did not go everywhere: NaN in it, the mask, the
+    value `unvisited`, or the file itself (NPZ).
+
+    mask: where the probe went, of the image's shape: non-zero (NaN counts as zero), as an array or a file of any
+        format, a scan path's CSV included.
+    unvisited: the value that stands where the probe did not go, such as 0.
+    pixel_size: (dy, dx) or one number for both [nm], or text with a unit such as "0.02nm"; replaces the file's own.
+
+    Raises InputNotFound, UnreadableFile, UnsupportedFormat, InvalidShape, InvalidValue, EmptyScan, InvalidOption.
+    """
+    path = Path(path)
+    if mask is not None and unvisited is not None:
+        raise InvalidOption("mask and unvisited: both say where the probe went; give one of them")
+    if isinstance(pixel_size, str):
+        pixel_size = parse_pixel_size(pixel_size)
+    elif isinstance(pixel_size, int | float):
+        pixel_size = (pixel_size, pixel_size)
+    measured = _load(path)
+    if not isinstance(measured, Micrograph | SparseScan):
+        if mask is not None or unvisited is not None or pixel_size is not None:
+            raise InvalidOption(f"{path}: a scan path takes neither mask, unvisited nor pixel size")
+        return measured
+    with _naming(path):
+        if mask is not None or unvisited is not None:
+            if isinstance(measured, SparseScan):
+                raise InvalidOption(f"{path}: says itself where the probe went; leave out mask and unvisited")
+            if unvisited is not None:
+                measured = SparseScan.from_image(measured, unvisited)
+            else:
+                visited = _visited(mask, measured.shape, path)
+                measured = SparseScan(measured.intensity, visited, measured.pixel_size, metadata=measured.metadata)
+        elif isinstance(measured, Micrograph) and not np.isfinite(measured.intensity).all():
+            measured = SparseScan.from_image(measured)
+        if pixel_size is not None:
+            measured = replace(measured, pixel_size=pixel_size)
+    return measured
+
+
+def write(path: str | Path, data: Micrograph | SparseScan | ScanPath, *, overwrite: bool = False) -> None:
+    """Write one file, atomically, with pixel size, metadata and provenance as far as the format holds them.
+
+    NPY and PNG of a micrograph hold less: see their modules. A micrograph's error map is in NPZ alone; for the other
+    formats write its `companions` too.
+
+    Raises UnsupportedFormat, InvalidValue, OutputExists, OutputNotWritable.
+    """
+    path = Path(path)
+    target = format_of(path)
+    if isinstance(data, Micrograph) and not np.isfinite(data.intensity).all():
+        raise InvalidValue(f"{path}: intensity", "finite values", "NaN or infinite ones", "write a SparseScan instead")
+    with replacing(path, overwrite=overwrite) as temporary:
+        target.write(temporary, data)
+
+
+def companions(path: str | Path, micrograph: Micrograph) -> dict[Path, Micrograph]:
+    """The images that belong beside `path`: `{stem}_error{suffix}` for an error map, which only NPZ holds itself."""
+    path = Path(path)
+    if micrograph.error is None or suffix_of(path) == ".npz":
+        return {}
+    beside = path.with_name(f"{path.stem}_error{path.suffix}")
+    return {beside: replace(micrograph, intensity=micrograph.error, error=None)}
+
+
+def _load(path: Path) -> Micrograph | SparseScan | ScanPath:
+    try:
+        size = None if path.is_dir() else path.stat().st_size
+    except (FileNotFoundError, NotADirectoryError) as why:
+        raise InputNotFound(path) from why
+    except OSError as why:
+        raise UnreadableFile(path, why.strerror or why) from why
+    if size is None:
+        raise UnsupportedFormat(path, "is a folder, not a file")
+    source = format_of(path)
+    if size == 0:
+        raise UnreadableFile(path, "it is empty")
+    with _naming(path):
+        try:
+            return source.read(path)
+        except (SemrtError, ImportError):
+            raise
+        except MemoryError as why:
+            raise OutOfMemory(f"the host while reading {path}", "close other programs or crop the image") from why
+        except Exception as why:  # what a parser may raise over a damaged file has no bounds
+            raise UnreadableFile(path, getattr(why, "strerror", None) or why) from why
+
+
+def _visited(mask: Any, shape: tuple[int, int], path: Path) -> NDArray[np.bool_]:
+    if isinstance(mask, str | Path):
+        name = f"mask {mask}"
+        held = _load(Path(mask))
+        visited = _went(held.intensity) if isinstance(held, Micrograph) else held.visited
+    else:
+        name = "mask"
+        visited = _went(np.asarray(mask))
+    if visited.shape != shape:
+        raise InvalidShape(name, f"{shape}, as {path} has", visited.shape)
+    if not visited.any():
+        raise EmptyScan(name)
+    return visited
+
+
+def _went(mask: NDArray[Any]) -> NDArray[np.bool_]:
+    return np.logical_and(mask != 0, mask == mask)  # NaN differs from itself
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Put the file's name before what is wrong with its contents."""
+    try:
+        yield
+    except (InvalidShape, InvalidValue) as why:
+        if str(path) not in str(why):
+            why.args = (f"{path}: {why}",)
+        raise

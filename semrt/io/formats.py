@@ -1,0 +1,61 @@
+"""Which module reads and writes which suffix, and what every such module offers."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Protocol, cast
+
+from semrt.errors import UnsupportedFormat
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from semrt.data import Micrograph, SparseScan
+    from semrt.scan import ScanPath
+
+    Measured = Micrograph | SparseScan | ScanPath
+
+__all__ = ["FORMATS", "LOSSLESS", "Format", "format_of", "suffix_of"]
+
+# Module paths, not modules: a format's libraries are loaded when a file of it is met.
+FORMATS: dict[str, str] = {
+    ".tif": "semrt.io.tiff",
+    ".tiff": "semrt.io.tiff",
+    ".mrc": "semrt.io.mrc",
+    ".rec": "semrt.io.mrc",
+    ".ali": "semrt.io.mrc",
+    ".st": "semrt.io.mrc",
+    ".npy": "semrt.io.npy",
+    ".npz": "semrt.io.npz",
+    ".png": "semrt.io.png",
+    ".csv": "semrt.io.scan_csv",
+}
+
+# Formats that keep a float32 image and all that is known of it: what was measured stays measured.
+LOSSLESS = frozenset({".tif", ".tiff", ".mrc", ".rec", ".ali", ".st", ".npz"})
+
+
+class Format(Protocol):
+    """What a format's module offers; `SUFFIXES` are its keys in `FORMATS`."""
+
+    SUFFIXES: tuple[str, ...]
+
+    def read(self, path: Path) -> Measured:
+        """What the file holds, as the file says it; NaN stands where nothing was measured."""
+
+    def write(self, path: Path, data: Measured) -> None:
+        """Write `data` to a new file. Raises UnsupportedFormat for what the format cannot hold."""
+
+
+def suffix_of(path: Path) -> str:
+    """The suffix as it stands in FORMATS: lower case, with its dot."""
+    return path.suffix.lower()
+
+
+def format_of(path: Path) -> Format:
+    """The module for a path's suffix. Raises UnsupportedFormat, which lists those known."""
+    module = FORMATS.get(suffix_of(path))
+    if module is None:
+        named = f"unknown format {path.suffix!r}" if path.suffix else "no suffix tells the format"
+        raise UnsupportedFormat(path, f"{named}; known: {', '.join(sorted(FORMATS))}")
+    return cast("Format", import_module(module))

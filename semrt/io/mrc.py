@@ -1,0 +1,102 @@
+"""MRC2014 and IMOD's files of it: one image of a real mode, its voxel size in Å.
+
+Metadata and provenance travel in the extended header, of type `SMRT`, as JSON; one label says so.
+Cheng et al. 2015, doi:10.1016/j.jsb.2015.04.002.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from semrt.data import Micrograph
+from semrt.errors import UnreadableFile, UnsupportedFormat
+from semrt.io.calibration import pixel_size_from
+from semrt.io.description import acquisition, describe, understand
+from semrt.io.pixels import check_plane, plane, with_gaps
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from semrt.data import PixelSize, SparseScan
+
+__all__ = ["SUFFIXES", "read", "write"]
+
+SUFFIXES = (".mrc", ".rec", ".ali", ".st")
+
+_EXTENDED = b"SMRT"
+_IMOD_STAMP = 1146047817
+_IMOD_SIGNED_BYTES = 1
+
+
+def read(path: Path) -> Micrograph:
+    """Read an image of mode 0, 1, 2, 6 or 12. Raises UnreadableFile, UnsupportedFormat, InvalidShape, InvalidValue."""
+    import mrcfile
+    from mrcfile import utils
+
+    # The header alone: mrcfile would read a whole volume before it could be refused, and warn of trailing bytes.
+    with mrcfile.open(path, header_only=True) as file:
+        header, extended = file.header, file.extended_header.tobytes()
+        labels = [label.strip() for label in file.get_labels()]
+    try:
+        dtype = utils.data_dtype_from_header(header)
+    except ValueError as why:
+        raise UnsupportedFormat(path, f"MRC mode {int(header.mode)} is not supported; save it as mode 2") from why
+    if dtype == np.int8 and _bytes_are_unsigned(header):
+        dtype = np.dtype(np.uint8)
+    shape = tuple(int(length) for length in utils.data_shape_from_header(header))
+    check_plane(path, shape, dtype)
+    wanted, start = math.prod(shape), header.nbytes + int(header.nsymbt)
+    held = (path.stat().st_size - start) // dtype.itemsize
+    if held < wanted:
+        raise UnreadableFile(path, f"its header promises {wanted} pixels, it holds {max(held, 0)}")
+    pixels = np.fromfile(path, dtype, wanted, offset=start)
+
+    facts: dict[str, Any] = {"format": "MRC", "dtype": dtype.newbyteorder("=").name}
+    if any(labels):
+        facts["labels"] = labels
+    if any(float(header.origin[axis]) for axis in "xy"):
+        facts["axes"] = {axis: {"unit": "Å", "origin": float(header.origin[axis])} for axis in "yx"}
+    known = understand(extended.decode("utf-8").rstrip("\0")) if bytes(header.exttyp) == _EXTENDED else None
+    return Micrograph(plane(path, pixels.reshape(shape)), _pixel_size(header), **acquisition(facts, known))
+
+
+def write(path: Path, data: Micrograph | SparseScan) -> None:
+    """Write mode 2, with NaN where the probe did not go. Raises UnsupportedFormat."""
+    import mrcfile
+
+    image = with_gaps(path, data)
+    measured = np.isfinite(image)
+    description = np.frombuffer(describe(data).encode("utf-8"), "V1")
+    with mrcfile.new(path, overwrite=True) as file:
+        file.set_data(np.where(measured, image, np.float32(0)))  # mrcfile warns of NaN
+        header = file.header
+        header.dmin, header.dmax = image[measured].min(), image[measured].max()
+        header.dmean = image[measured].mean(dtype=np.float64)
+        header.rms = image[measured].std(dtype=np.float64)
+        file.data[~measured] = np.nan
+        file.set_extended_header(description)
+        header.exttyp = _EXTENDED
+        header.label[:] = b""
+        header.nlabl = 0
+        file.add_label("semrt: metadata and provenance as JSON in the extended header")
+        dy, dx = data.pixel_size or (0.0, 0.0)  # 0 is the format's word for unknown
+        header.cella.y, header.cella.x = 10 * dy * image.shape[0], 10 * dx * image.shape[1]
+        header.cella.z = 10 * dx
+    # mrcfile writes as it closes
+
+
+def _pixel_size(header: Any) -> PixelSize | None:
+    """(dy, dx) [nm]; uncalibrated files hold 0 or -1, which is unknown, not 1 Å."""
+    intervals = int(header.my), int(header.mx)
+    if min(intervals) < 1:
+        return None
+    return pixel_size_from(float(header.cella.y) / intervals[0], float(header.cella.x) / intervals[1], "Å", "Å")
+
+
+def _bytes_are_unsigned(header: Any) -> bool:
+    """Whether IMOD wrote mode 0 and does not say that its bytes are signed, as MRC2014 takes them to be."""
+    stamp, flags = np.frombuffer(bytes(header.extra2)[40:48], header.mode.dtype)
+    return bool(stamp == _IMOD_STAMP and not flags & _IMOD_SIGNED_BYTES)

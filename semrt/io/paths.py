@@ -1,0 +1,141 @@
+"""Which files a command reads, and what it calls those it writes."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from semrt.errors import InputNotFound, InvalidOption
+from semrt.io.formats import FORMATS, LOSSLESS, suffix_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+__all__ = ["expand_inputs", "output_path", "output_paths"]
+
+_SIDECAR = ".semrt.json"
+
+
+def expand_inputs(inputs: Sequence[str | Path], *, recursive: bool = False) -> list[Path]:
+    """The files that the arguments of a command stand for, each once, folders and patterns in natural order.
+
+    inputs: files, as they are; folders, for the files in them (below them too if `recursive`) of known formats, without
+        semrt's own outputs; patterns with * ? [ ] or **, for those shells that leave them alone. A file whose name
+        holds brackets is that file.
+    Raises InputNotFound for any that stands for nothing.
+    """
+    found: dict[str, Path] = {}
+    for given in inputs:
+        for path in _expanded(Path(given), recursive):
+            found.setdefault(os.path.normcase(path.resolve()), path)
+    if not found:
+        raise InputNotFound("no input")
+    return list(found.values())
+
+
+def output_path(source: str | Path, model: str, out: str | Path, suffix: str | None = None) -> Path:
+    """`out/{stem}_{model}{suffix}`, or `out` itself where that is a file name of a known format.
+
+    suffix: the format; without one, that of the source if it loses nothing, else .tif.
+    Raises InvalidOption, also where the output would be the input.
+    """
+    source, out = Path(source), Path(out)
+    if suffix is None:
+        suffix = suffix_of(source) if suffix_of(source) in LOSSLESS else ".tif"
+    elif suffix.lower() not in FORMATS:
+        raise InvalidOption.unknown("output format", suffix, FORMATS)
+    target = out if _names_a_file(out) else out / f"{_stem(source)}_{model}{suffix}"
+    if _same(target, source):
+        raise InvalidOption(f"output {target}: is the input; choose another with -o")
+    return target
+
+
+def output_paths(
+    sources: Sequence[str | Path], model: str, out: str | Path, suffix: str | None = None
+) -> dict[Path, Path]:
+    """Source -> output_path of each, for one batch.
+
+    Raises InvalidOption where two would share an output, where an output is one of the inputs, and where `out` names a
+    single file for several inputs.
+    """
+    if len(sources) > 1 and _names_a_file(Path(out)):
+        raise InvalidOption(f"output {out}: names one file for {len(sources)} inputs; name a folder")
+    targets = {Path(source): output_path(source, model, out, suffix) for source in sources}
+    taken: dict[str, Path] = {}
+    read = {os.path.normcase(source.resolve()) for source in targets}
+    for source, target in targets.items():
+        # Compared without suffix, as the sidecars of a.tif and a.png would collide; without case, as on Windows.
+        other = taken.setdefault(target.stem.casefold(), source)
+        if other is not source:
+            raise InvalidOption(f"inputs {other} and {source}: would both become {target.stem}; run them separately")
+        if os.path.normcase(target.resolve()) in read:
+            raise InvalidOption(f"output {target}: is one of the inputs; choose another folder with -o")
+    return targets
+
+
+def _expanded(given: Path, recursive: bool) -> list[Path]:
+    if given.is_dir():
+        inside = sorted(_readable(given.rglob("*") if recursive else given.iterdir()), key=_natural)
+        if not inside:
+            raise InputNotFound(f"any of {', '.join(FORMATS)} in {given}")
+        return inside
+    if given.exists():
+        return [given]
+    root, pattern = _split_pattern(given)
+    files = sorted((match for match in root.glob(pattern) if _is_plain_file(match)), key=_natural) if pattern else []
+    if not files:
+        raise InputNotFound(given)
+    # Sidecars beside the images are not meant; where nothing else matches, reading says which formats are known.
+    return [path for path in files if suffix_of(path) in FORMATS] or files
+
+
+def _readable(entries: Iterable[Path]) -> Iterator[Path]:
+    """Files of known formats, but neither hidden ones nor what semrt wrote, which its sidecar gives away."""
+    entries = list(entries)
+    written = {(path.parent, path.name.removesuffix(_SIDECAR)) for path in entries if path.name.endswith(_SIDECAR)}
+    for path in entries:
+        stem = _stem(path)
+        ours = {(path.parent, stem), (path.parent, stem.removesuffix("_error"))} & written
+        if suffix_of(path) in FORMATS and not ours and _is_plain_file(path):
+            yield path
+
+
+def _is_plain_file(path: Path) -> bool:
+    return path.is_file() and not path.name.startswith(".")
+
+
+def _split_pattern(given: Path) -> tuple[Path, str]:
+    """The folders that exist as they are written (brackets and all), and the pattern below them."""
+    root = Path()
+    for at, part in enumerate(given.parts):
+        if glob.has_magic(part) and not (root / part).exists():
+            return root, str(Path(*given.parts[at:]))
+        root /= part
+    return root, ""
+
+
+def _natural(path: Path) -> list[list[str | int]]:
+    """A key that sorts slice_2 before slice_10."""
+    # Splitting at a group alternates text and digits, so that only like is compared with like.
+    return [
+        [int(piece) if piece.isdecimal() else piece.casefold() for piece in re.split(r"(\d+)", part)]
+        for part in path.parts
+    ]
+
+
+def _stem(path: Path) -> str:
+    """The name without its suffix, .ome.tif being one."""
+    return path.stem.removesuffix(".ome") if suffix_of(path) in {".tif", ".tiff"} else path.stem
+
+
+def _names_a_file(out: Path) -> bool:
+    return suffix_of(out) in FORMATS and not out.is_dir()
+
+
+def _same(one: Path, other: Path) -> bool:
+    if one.exists() and other.exists():
+        return one.samefile(other)
+    return os.path.normcase(one.resolve()) == os.path.normcase(other.resolve())
