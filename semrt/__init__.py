@@ -5,14 +5,14 @@
     scan = semrt.read("scan.tif")
     semrt.write("micrograph.tif", semrt.infer("infill", scan))
 
-Names load on first use: `import semrt` itself loads nothing but this file.
+Names load on first use: `import semrt` itself loads not even NumPy.
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING
 
 from semrt._version import __version__
 
+TYPE_CHECKING = False  # true for type checkers, as in `typing`, which would take longer to load than all the rest
 if TYPE_CHECKING:
     from semrt.api import infer
     from semrt.backends import open_session

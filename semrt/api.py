@@ -43,7 +43,7 @@ def infer(
     The last few models stay open, so that a loop over images opens its model once.  Parameters are those of
     open_session and engine.infer; raises what they raise.
     """
-    found = engine.find_model(model)
+    found = engine.find_model(model, device, precision)
     opened = found if isinstance(found, Solver) else _session(found, device, threads, precision)
     return engine.infer(
         measured, opened, tile=tile, batch=batch, fallback=fallback, threads=threads, progress=progress, **options

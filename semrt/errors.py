@@ -158,7 +158,8 @@ class DeviceUnavailable(SemrtError, RuntimeError):
     exit_code = 5
 
     def __init__(self, device: str, why: object, cure: str) -> None:
-        super().__init__(f"device {device!r} cannot be used: {_one_line(why)}; {cure}")
+        self.cause = f"device {device!r} cannot be used: {_one_line(why)}"
+        super().__init__(f"{self.cause}; {cure}")
 
 
 class MissingDependency(SemrtError, ImportError):

@@ -288,6 +288,21 @@ def test_a_model_opens_by_name_whether_network_or_solver(folder, monkeypatch):
         network.run(np.zeros((1, 1, 32, 32), np.float32))
 
 
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"device": "cuda"}, "device 'cuda': flat is no network and runs on the cpu"),
+        ({"device": "gpu"}, "device 'gpu' is unknown"),
+        ({"precision": "fp16"}, "precision 'fp16': flat is no network"),
+    ],
+)
+def test_a_solver_is_given_no_device_that_it_would_not_use(setting, message):
+    with pytest.raises(InvalidOption, match=message), engine.open_model("flat", **setting):
+        pass
+    with pytest.raises(InvalidOption, match=message):
+        semrt.infer("flat", micrograph(), **setting)
+
+
 def test_a_misspelt_solver_is_answered_with_the_nearest():
     with pytest.raises(ModelNotFound, match="did you mean 'kriging'"), engine.open_model("krigging"):
         pass

@@ -47,7 +47,7 @@ def open_session(
         except (DeviceUnavailable, MissingDependency, OutOfMemory) as error:
             if place is wanted[-1]:
                 raise
-            reason = f"because {error}"
+            reason = f"because {error.cause if isinstance(error, DeviceUnavailable) else error}"
         else:
             break
     return cast("Session", session)

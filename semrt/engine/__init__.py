@@ -4,6 +4,6 @@
 """
 
 from semrt.engine.road import FALLBACKS
-from semrt.engine.serve import find_model, infer, infer_many, open_model
+from semrt.engine.serve import find_model, find_solver, infer, infer_many, open_model
 
-__all__ = ["FALLBACKS", "find_model", "infer", "infer_many", "open_model"]
+__all__ = ["FALLBACKS", "find_model", "find_solver", "infer", "infer_many", "open_model"]

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from semrt import models, pipeline
-from semrt.backends import open_session
+from semrt.backends import BACKENDS, open_session, parse_device
 from semrt.engine.road import choose_road
-from semrt.errors import ModelNotFound
+from semrt.errors import InvalidOption, ModelNotFound
 from semrt.tasks import TASKS, Solver, find_task
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from semrt.backends import Session
     from semrt.engine.road import Progress, State
 
-__all__ = ["find_model", "infer", "infer_many", "open_model"]
+__all__ = ["find_model", "find_solver", "infer", "infer_many", "open_model"]
 
 
 @contextmanager
@@ -28,9 +28,9 @@ def open_model(
 ) -> Iterator[Session | Solver]:
     """Open a model by name or folder: a session on a device, or a solver, which needs neither file nor device.
 
-    Raises what open_session raises.
+    Raises what find_model and open_session raise.
     """
-    found = find_model(model)
+    found = find_model(model, device, precision)
     if isinstance(found, Solver):
         yield found
     else:
@@ -38,15 +38,28 @@ def open_model(
             yield session
 
 
-def find_model(model: str | Path) -> Path | Solver:
-    """Find what is called so: a solver, or the folder of a trained model.  Raises ModelNotFound."""
-    solvers = {name: task for name in TASKS if isinstance(task := find_task(name), Solver)}
-    if isinstance(model, str) and model in solvers:
-        return solvers[model]
-    try:
-        return models.find(model)
-    except ModelNotFound:
-        raise ModelNotFound(model, {*models.available(), *solvers}) from None
+def find_model(model: str | Path, device: str = "auto", precision: str = "fp32") -> Path | Solver:
+    """Find what is called so: a solver, or the folder of a trained model.
+
+    Raises ModelNotFound, and InvalidOption for a device or precision that nobody knows or that a solver cannot have.
+    """
+    place = None if device == "auto" else parse_device(device, BACKENDS)
+    if (solver := find_solver(model)) is None:
+        try:
+            return models.find(model)
+        except ModelNotFound:
+            raise ModelNotFound(model, {*models.available(), *filter(find_solver, TASKS)}) from None
+    if place is not None and place.kind != "cpu":
+        raise InvalidOption(f"device {device!r}: {model} is no network and runs on the cpu; leave the device out")
+    if precision != "fp32":
+        raise InvalidOption(f"precision {precision!r}: {model} is no network; leave the precision out")
+    return solver
+
+
+def find_solver(model: str | Path) -> Solver | None:
+    """Find the solver called so; None when the name is that of a network, or of nothing."""
+    task = find_task(model) if isinstance(model, str) and model in TASKS else None
+    return task if isinstance(task, Solver) else None
 
 
 def infer(

@@ -197,8 +197,13 @@ def _check(manifest: Manifest) -> None:
     for precision, variant in manifest.variants.items():
         _expect(f"variants.{precision}", "an object", variant, lambda value: isinstance(value, Mapping))
         _check_file(f"variants.{precision}.", variant.get("onnx"), variant.get("sha256"))
-    if "coverage" in manifest.domain:
-        _expect("domain.coverage", "[low, high], fractions of the pixels", manifest.domain["coverage"], _is_range)
+    domain = manifest.domain
+    if "coverage" in domain:
+        _expect("domain.coverage", "[low, high], fractions of the pixels", domain["coverage"], _is_range)
+    if "largest_gap" in domain:
+        _expect("domain.largest_gap", "a length [px]", domain["largest_gap"], lambda gap: _is_number(gap) and gap > 0)
+    if "patterns" in domain:
+        _expect("domain.patterns", "distinct names", domain["patterns"], lambda names: _are_names(_as_tuple(names)))
 
 
 def _check_file(prefix: str, name: object, sha256: object) -> None:
@@ -239,7 +244,16 @@ def _are_buckets(value: object) -> bool:
 
 
 def _is_range(value: object) -> bool:
-    if not (isinstance(value, list | tuple) and len(value) == 2):
-        return False
-    low, high = value
-    return isinstance(low, int | float) and isinstance(high, int | float) and 0 <= low <= high <= 1
+    return (pair := _as_tuple(value)) is not None and len(pair) == 2 and all(map(_is_number, pair)) and _ordered(*pair)
+
+
+def _ordered(low: float, high: float) -> bool:
+    return 0 <= low <= high <= 1
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _as_tuple(value: object) -> tuple[Any, ...] | None:
+    return tuple(value) if isinstance(value, list | tuple) else None
