@@ -83,6 +83,7 @@ def test_the_ramps_of_neighbours_are_exactly_complementary_and_monotonic(halo, e
     rising = tile_window(size, halo, before=shared)[:shared]
     np.testing.assert_array_equal(rising + falling, np.ones(shared, np.float32))
     assert (np.diff(rising) >= 0).all()
+    assert np.count_nonzero(rising % 1) <= 32
     assert not rising[:halo].any()
     assert not falling[shared - halo :].any()
 
@@ -90,8 +91,10 @@ def test_the_ramps_of_neighbours_are_exactly_complementary_and_monotonic(halo, e
 def test_ramps_that_meet_or_halos_that_are_too_wide_are_refused():
     with pytest.raises(InvalidOption, match="at least 8, twice the halo"):
         tile_window(32, 4, before=7)
-    with pytest.raises(InvalidOption, match="cannot share"):
+    with pytest.raises(InvalidOption, match="expected 40 at most"):
         tile_window(32, 4, before=24, after=24)
+    with pytest.raises(InvalidOption, match="at most"):
+        tile_window(32, 4, after=33)
 
 
 def test_what_is_written_must_fit_as_it_is_because_a_copy_would_be_lost():

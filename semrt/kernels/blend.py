@@ -20,6 +20,7 @@ __all__ = ["Border", "add_tile", "cut_tile", "tile_window"]
 Border = Literal["reflect", "edge"]
 
 LEVELS = 256  # of the ramp: products of three weights fit in the 24 bits of a float32, so that sums of them are exact
+LONGEST_RAMP = 32  # [px]; beyond it every pixel blended twice costs memory traffic and smooths no better
 
 
 def tile_window(size: int, halo: int, *, before: int = 0, after: int = 0) -> NDArray[np.float32]:
@@ -27,19 +28,14 @@ def tile_window(size: int, halo: int, *, before: int = 0, after: int = 0) -> NDA
 
     size: pixels of the tile.  halo: pixels at a cut side that are not exact and get no weight.
     before, after: pixels shared with the tile before and after; 0 where the field ends and nothing is cut.
-    What both tiles of a pair know exactly is shared out by a cosine ramp.  Returns (size,) float32.
-    Raises InvalidOption where a neighbour shares less than both halos, or the ramps of both sides meet.
+    A cosine ramp leads from tile to tile in the middle of what both know exactly.  Returns (size,) float32.
+    Raises InvalidOption where a neighbour shares less than both halos, or so much that three tiles would meet.
     """
-    rise, fall = (_ramp(shared, halo) for shared in (before, after))
-    first = halo + len(rise) if before else 0
-    last = size - halo - len(fall) if after else size
-    if first > last:
-        raise InvalidOption(f"a tile of {size} px cannot share {before} and {after} px; expected fewer")
+    if max(before, after, before + after - 2 * halo) > size:
+        raise InvalidOption(f"a tile of {size} px shares {before} and {after} px; expected {size + 2 * halo} at most")
     window = np.ones(size, np.float32)
-    window[:first] = 0
-    window[last:] = 0
-    window[first - len(rise) : first] = rise
-    window[last : last + len(fall)] = 1 - fall
+    window[:before] *= _handover(before, halo)
+    window[size - after :] *= 1 - _handover(after, halo)
     return window
 
 
@@ -91,13 +87,18 @@ def add_tile(
     _core.add_tile(source, window_z, window_y, window_x, place, canvas, thread_count(n_threads))
 
 
-def _ramp(shared: int, halo: int) -> NDArray[np.float32]:
-    """From nearly 0 to nearly 1 over the pixels that both tiles of a pair know exactly; empty where they only touch."""
-    length = shared - 2 * halo if shared else 0
-    if length < 0:
+def _handover(shared: int, halo: int) -> NDArray[np.float32]:
+    """Weights, over the pixels that two tiles share, of the later one: 0, a rising ramp, 1."""
+    exact = shared - 2 * halo if shared else 0
+    if exact < 0:
         raise InvalidOption(f"tiles share {shared} px; expected 0 or at least {2 * halo}, twice the halo")
+    length = min(exact, LONGEST_RAMP)
+    first = (shared - length) // 2
+    weights = np.zeros(shared, np.float32)
+    weights[first:] = 1
     phase = (np.arange(length) + 0.5) / max(length, 1)
-    return (np.round(LEVELS * (0.5 - 0.5 * np.cos(np.pi * phase))) / LEVELS).astype(np.float32)
+    weights[first : first + length] = np.round(LEVELS * (0.5 - 0.5 * np.cos(np.pi * phase))) / LEVELS
+    return weights
 
 
 def _check_channels(name: str, shape: tuple[int, ...]) -> None:
