@@ -35,7 +35,8 @@ def replacing(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
     except SemrtError:
         raise
     except OSError as why:
-        raise OutputNotWritable(path, why.strerror or why) from why
+        # NumPy's short writes name no cause: "65536 requested and 4880 written".
+        raise OutputNotWritable(path, why.strerror or f"{why}: is the disk full?") from why
 
 
 def write_json(path: str | Path, content: Any, *, overwrite: bool = False) -> None:

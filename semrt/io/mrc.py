@@ -65,27 +65,43 @@ def read(path: Path) -> Micrograph:
 
 def write(path: Path, data: Micrograph | SparseScan) -> None:
     """Write mode 2, with NaN where the probe did not go. Raises UnsupportedFormat."""
-    import mrcfile
+    from mrcfile.dtypes import HEADER_DTYPE
 
-    image = with_gaps(path, data)
-    measured = np.isfinite(image)
-    description = np.frombuffer(describe(data).encode("utf-8"), "V1")
-    with mrcfile.new(path, overwrite=True) as file:
-        file.set_data(np.where(measured, image, np.float32(0)))  # mrcfile warns of NaN
-        header = file.header
-        header.dmin, header.dmax = image[measured].min(), image[measured].max()
-        header.dmean = image[measured].mean(dtype=np.float64)
-        header.rms = image[measured].std(dtype=np.float64)
-        file.data[~measured] = np.nan
-        file.set_extended_header(description)
-        header.exttyp = _EXTENDED
-        header.label[:] = b""
-        header.nlabl = 0
-        file.add_label("semrt: metadata and provenance as JSON in the extended header")
-        dy, dx = data.pixel_size or (0.0, 0.0)  # 0 is the format's word for unknown
-        header.cella.y, header.cella.x = 10 * dy * image.shape[0], 10 * dx * image.shape[1]
-        header.cella.z = 10 * dx
-    # mrcfile writes as it closes
+    image = with_gaps(path, data).astype("<f4", copy=False)
+    measured = image[np.isfinite(image)]
+    description = describe(data).encode("ascii")
+    (ny, nx), (dy, dx) = image.shape, data.pixel_size or (0.0, 0.0)  # 0 is the format's word for unknown
+    header = np.zeros((), HEADER_DTYPE.newbyteorder("<"))
+    for name, value in {
+        "nx": nx,
+        "ny": ny,
+        "nz": 1,
+        "mode": 2,
+        "mx": nx,
+        "my": ny,
+        "mz": 1,
+        "cella": (10 * dx * nx, 10 * dy * ny, 10 * dx),
+        "cellb": (90, 90, 90),
+        "mapc": 1,
+        "mapr": 2,
+        "maps": 3,
+        "dmin": measured.min(),
+        "dmax": measured.max(),
+        "dmean": measured.mean(dtype=np.float64),
+        "rms": measured.std(dtype=np.float64),
+        "nsymbt": len(description),
+        "exttyp": _EXTENDED,
+        "nversion": 20141,
+        "map": b"MAP ",
+        "machst": (0x44, 0x44, 0, 0),
+        "nlabl": 1,
+    }.items():
+        header[name] = value
+    header["label"][0] = b"semrt: metadata and provenance as JSON in the extended header"
+    with path.open("wb") as file:
+        file.write(header.tobytes())
+        file.write(description)
+        file.write(image.data)
 
 
 def _pixel_size(header: Any) -> PixelSize | None:

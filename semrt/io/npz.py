@@ -36,12 +36,13 @@ def read(path: Path) -> Micrograph | SparseScan:
 
     Raises UnsupportedFormat, InvalidShape, InvalidValue, EmptyScan.
     """
-    with path.open("rb") as file:
+    with path.open("rb") as file:  # not left to NumPy, which does not close it over a damaged archive
         if file.read(2) != b"PK":
             raise UnsupportedFormat(path, "is not an NPZ file; is its suffix right?")
-    with refusing_pickles(path), np.load(path, allow_pickle=False) as archive:
-        held = {key: archive[key] for key in _KEYS if key in archive.files}
-        names = ", ".join(archive.files) or "none"
+        file.seek(0)
+        with refusing_pickles(path), np.load(file, allow_pickle=False) as archive:
+            held = {key: archive[key] for key in _KEYS if key in archive.files}
+            names = ", ".join(archive.files) or "none"
     if "intensity" in held:
         visited = held.get("visited")
     elif "visited" in held:

@@ -18,6 +18,7 @@ from semrt.data import Micrograph
 from semrt.errors import UnreadableFile, UnsupportedFormat
 from semrt.io.calibration import believable
 from semrt.io.description import acquisition, describe, understand
+from semrt.io.opencv import decoded
 from semrt.io.pixels import grey, plane
 
 if TYPE_CHECKING:
@@ -43,11 +44,9 @@ Chunk = tuple[bytes, bytes]
 
 def read(path: Path) -> Micrograph:
     """Read a grey image. Raises UnreadableFile, UnsupportedFormat (colour, transparency), InvalidShape."""
-    import cv2
-
     chunks = list(_parsed(path, path.read_bytes()))
     needed = _assembled(chunk for chunk in chunks if chunk[0] in _NEEDED)
-    image = cv2.imdecode(np.frombuffer(needed, np.uint8), cv2.IMREAD_UNCHANGED)
+    image = decoded(np.frombuffer(needed, np.uint8))
     if image is None:
         raise UnreadableFile(path, "its image data cannot be decoded")
     facts: dict[str, Any] = {"format": "PNG", "dtype": str(image.dtype)}

@@ -16,6 +16,7 @@ import numpy as np
 from semrt.data import Micrograph
 from semrt.errors import UnreadableFile, UnsupportedFormat
 from semrt.io.description import acquisition, describe, plain, understand
+from semrt.io.opencv import decoded
 from semrt.io.pixels import check_plane, grey, plane, with_gaps
 from semrt.io.tiff_calibration import DIGITAL_MICROGRAPH, axes, ome_image, pixel_size
 
@@ -47,11 +48,13 @@ def read(path: Path) -> Micrograph:
     with path.open("rb") as file:
         if file.read(4) not in _MAGIC:
             raise UnsupportedFormat(path, "is not a TIFF file; is its suffix right?")
-    with _quiet(), tifffile.TiffFile(path) as tiff:
+    with _quiet() as lines, tifffile.TiffFile(path) as tiff:
         # Thumbnails are smaller; a JEOL file's 8-bit twin of its 16-bit image has a scale bar burnt in.
         series = max(tiff.series, key=lambda series: _worth(series.keyframe), default=None)
         if series is None:
             raise UnreadableFile(path, "it holds no image")
+        if any("invalid value offset" in line for line in lines):  # else lost with the calibration in it
+            raise UnreadableFile(path, "a tag of it lies beyond its end")
         image = _image(path, tiff, series)
         page = series.keyframe
         known = _description(tiff)
@@ -115,16 +118,9 @@ def _decodes(page: TiffPage) -> bool:
 
 def _decoded_by_opencv(path: Path, page: TiffPage) -> NDArray[Any]:
     """The first image of a file compressed by LZW (what OpenCV itself writes) or the like."""
-    import cv2
     from tifffile import PHOTOMETRIC
 
-    with _OPENCV_LOG:
-        level = cv2.utils.logging.getLogLevel()
-        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-        try:
-            image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
-        finally:
-            cv2.utils.logging.setLogLevel(level)
+    image = decoded(np.fromfile(path, np.uint8))
     # OpenCV takes the first page, turns white-is-zero round, and knows not every kind of pixel.
     alike = image is not None and image.dtype == page.dtype and image.shape[:2] == (page.imagelength, page.imagewidth)
     plain_colours = page.photometric in {PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.RGB}
@@ -154,7 +150,7 @@ def _facts(tiff: TiffFile, page: TiffPage) -> dict[str, Any]:
     }
     imagej = tiff.imagej_metadata or {}
     told["description"] = imagej.get("Info") if imagej else page.description
-    if tiff.is_ome or tiff.is_shaped:
+    if tiff.is_ome or told["description"] == page.shaped_description:
         del told["description"]
     told["axes"] = axes(tiff, page)
     if page.photometric == PHOTOMETRIC.MINISWHITE:
@@ -163,20 +159,21 @@ def _facts(tiff: TiffFile, page: TiffPage) -> dict[str, Any]:
     return {"format": "TIFF", "dtype": str(page.dtype), **{name: plain(fact) for name, fact in told.items() if fact}}
 
 
-_OPENCV_LOG = threading.Lock()  # the level of OpenCV's log is one for all threads
-
-
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep this thread's lines out of tifffile's log: what matters in them becomes an error of semrt."""
+def _quiet() -> Iterator[list[str]]:
+    """Take this thread's lines out of tifffile's log and into a list; what matters in them becomes an error."""
     thread = threading.get_ident()
+    lines: list[str] = []
 
     def from_elsewhere(record: logging.LogRecord) -> bool:
-        return record.thread != thread
+        if record.thread != thread:
+            return True
+        lines.append(record.getMessage())
+        return False
 
     logger = logging.getLogger("tifffile")
     logger.addFilter(from_elsewhere)
     try:
-        yield
+        yield lines
     finally:
         logger.removeFilter(from_elsewhere)
