@@ -25,6 +25,7 @@ __all__ = [
     "smooth",
     "smoothstep",
     "stretched",
+    "texture",
     "warped",
 ]
 
@@ -108,6 +109,17 @@ def power_law(
     field -= field.mean()
     spread = float(field.std())
     return field / spread if spread > 0 else field
+
+
+def texture(rng: np.random.Generator, shape: Shape, strongest: float) -> Plane:
+    """Draw the fine texture of a surface or a film: none in a third, else a power-law field.
+
+    strongest: the largest standard deviation; each octave below it, down to a thirtieth, is as likely.
+    """
+    if rng.random() < 1 / 3:
+        return np.zeros(shape, np.float32)
+    strength = log_uniform(rng, strongest / 30, strongest)
+    return strength * power_law(rng, shape, rng.uniform(1, 3.2), shortest=choice(rng, 0.5, 1.0, 2.0, 4.0))
 
 
 def blur(image: Plane, sigma: float | tuple[float, float]) -> Plane:

@@ -18,11 +18,11 @@ from semrt.simulate.fields import (
     choice,
     coordinates,
     log_uniform,
-    power_law,
     resample,
     smooth,
     smoothstep,
     stretched,
+    texture,
 )
 from semrt.simulate.kinds import biology, crystals, devices, particles, surfaces
 
@@ -57,7 +57,8 @@ KINDS: dict[str, Callable[[np.random.Generator, Shape], Plane]] = {
     "tissue": biology.tissue,
 }
 
-WEIGHTS: dict[str, float] = {"dead-leaves": 2, "lettering": 0.4, "flat": 0.6, "spheres": 1.5, "relief": 1.5}  # others 1
+# How often each kind is drawn; 1 where nothing is said.
+WEIGHTS = {"dead-leaves": 2.0, "lettering": 0.4, "flat": 0.6, "spheres": 1.5, "lattice": 1.5}
 
 
 def draw(rng: np.random.Generator, shape: Shape, kind: str | None = None) -> Plane:
@@ -70,11 +71,12 @@ def draw(rng: np.random.Generator, shape: Shape, kind: str | None = None) -> Pla
         raise InvalidShape("shape", "(ny, nx) with at least one pixel", tuple(shape))
     if kind is not None and kind not in KINDS:
         raise InvalidOption.unknown("kind of micrograph", kind, KINDS)
-    magnify = log_uniform(rng, 1, 4) if rng.random() < 0.35 else 1.0
-    drawn = (max(1, round(shape[0] / magnify)), max(1, round(shape[1] / magnify)))
-    image = _scene(rng, drawn, kind)
-    if drawn != shape:
-        image = resample(image, shape)
+    finer = log_uniform(rng, 1, 4) if rng.random() < 0.35 else 1.0  # pixels smaller than the scene's own detail
+    image = _scene(rng, _reduced(shape, finer), kind)
+    if rng.random() < 0.3:  # only a part of the scene is in the field of view
+        image = _part(rng, image, log_uniform(rng, 1, 5))
+    if image.shape != shape:
+        image = resample(blur(image, 0.7), shape)  # the pixels of the smaller image must not show
     image = blur(image, _probe(rng))
     return _contrast(rng, image)
 
@@ -94,11 +96,19 @@ def augment(image: Plane, rng: np.random.Generator) -> Plane:
     if shape[0] == shape[1] and rng.random() < 0.5:
         result = result.T
     if rng.random() < 0.4:
-        zoom = log_uniform(rng, 1, 2)
-        ny, nx = max(1, round(shape[0] / zoom)), max(1, round(shape[1] / zoom))
-        y0, x0 = int(rng.integers(0, shape[0] - ny + 1)), int(rng.integers(0, shape[1] - nx + 1))
-        result = resample(np.ascontiguousarray(result[y0 : y0 + ny, x0 : x0 + nx]), shape)
+        result = resample(_part(rng, result, log_uniform(rng, 1, 2)), shape)
     return _contrast(rng, np.ascontiguousarray(result))
+
+
+def _reduced(shape: Shape, factor: float) -> Shape:
+    return max(1, round(shape[0] / factor)), max(1, round(shape[1] / factor))
+
+
+def _part(rng: np.random.Generator, image: Plane, factor: float) -> Plane:
+    """Cut out a random part of the image, smaller than it by the factor."""
+    ny, nx = _reduced((image.shape[0], image.shape[1]), factor)
+    y0, x0 = (int(rng.integers(0, whole - part + 1)) for whole, part in zip(image.shape, (ny, nx), strict=True))
+    return image[y0 : y0 + ny, x0 : x0 + nx]
 
 
 def _scene(rng: np.random.Generator, shape: Shape, kind: str | None) -> Plane:
@@ -151,9 +161,9 @@ def _contrast(rng: np.random.Generator, image: Plane) -> Plane:
         streaks = smooth(rng, (1, shape[1]), log_uniform(rng, 2, 60))
         image = image + rng.uniform(0.02, 0.2) * (streaks if rng.random() < 0.6 or shape[0] != shape[1] else streaks.T)
     if rng.random() < 0.15:
-        image = image + rng.uniform(0.01, 0.08) * power_law(rng, shape, rng.uniform(1, 2.5), shortest=1.5)
+        image = image + texture(rng, shape, 0.1)
     image = stretched(image, choice(rng, 0.0, 0.0, 0.001, 0.01))
-    if rng.random() < 0.45:  # few recordings use the whole range
+    if rng.random() < 0.35:  # few recordings use the whole range
         width = log_uniform(rng, 0.05, 1.0)
         image = image * width + rng.uniform(0, 1 - width)
     return np.clip(image, 0, 1).astype(np.float32)

@@ -17,6 +17,7 @@ from semrt.simulate.fields import (
     smooth,
     smoothstep,
     stretched,
+    texture,
     warped,
 )
 from semrt.simulate.shapes import blob, cells, cover, pack, window
@@ -29,11 +30,11 @@ def nerve(rng: np.random.Generator, shape: Shape) -> Plane:
     radius = log_uniform(rng, 6, 0.22 * min(max(shape), 512) + 6)
     n = int(np.clip(4 * shape[0] * shape[1] / radius**2, 10, 320))
     sizes = np.clip(rng.lognormal(-0.5, rng.uniform(0.3, 0.8), n), 0.12 + 1.5 / radius, 1.8)
-    image = rng.uniform(0.25, 0.6) + rng.uniform(0.03, 0.12) * _mottle(rng, shape)
+    image = rng.uniform(0.25, 0.6) + texture(rng, shape, 0.15)
     y, x = coordinates(rng, shape)
     net = cells(rng, *warped(rng, y, x, 0.5 * radius + 3, 0.1 * radius), 0.5 * radius + 4, spread=0.6)
     image += rng.uniform(0, 0.4) * np.exp(-net.inside / (0.06 * radius + 1))  # unmyelinated fibres between the axons
-    texture = rng.uniform(0.02, 0.12) * _mottle(rng, shape)
+    stain = texture(rng, shape, 0.15)
     axon, myelin = rng.uniform(0.05, 0.35), rng.uniform(0.75, 1.0)
     rough, lamellae = rng.uniform(0.02, 0.1), rng.uniform(0, 0.2)
     for y0, x0, r in pack(rng, shape, radius * np.sort(sizes)[::-1], overlap=rng.uniform(0, 0.15), tries=12):
@@ -44,12 +45,12 @@ def nerve(rng: np.random.Generator, shape: Shape) -> Plane:
         distance = blob(w, 0.95 * r, waves, rng.uniform(0.75, 1.3))
         sheath = r * rng.uniform(0.18, 0.5)
         ring = 1 + lamellae * np.sin(distance * (2 * math.pi / max(2.5, sheath / 3)))
-        core = axon * rng.uniform(0.6, 1.5) + 1.5 * texture[w.at]
+        core = axon * rng.uniform(0.6, 1.5) + 1.5 * stain[w.at]
         if r > 12 and rng.random() < 0.5:  # a mitochondrion in the axon
             from_it = np.hypot(w.y - rng.uniform(-0.3, 0.3) * r, w.x - rng.uniform(-0.3, 0.3) * r)
             core += 0.3 * cover(from_it - r * rng.uniform(0.08, 0.18), 2.0)
         patch = image[w.at]
-        patch += cover(distance, 2.0) * (myelin * rng.uniform(0.75, 1.0) * ring + texture[w.at] - patch)
+        patch += cover(distance, 2.0) * (myelin * rng.uniform(0.75, 1.0) * ring + stain[w.at] - patch)
         patch += cover(distance + sheath * (1 + rng.uniform(0, 0.4) / r * w.y), 2.5) * (core - patch)
     return _either_polarity(rng, stretched(image, 0.001))
 
@@ -60,7 +61,7 @@ def organelles(rng: np.random.Generator, shape: Shape) -> Plane:
     membrane = 1.2 * scale + 0.6
     y, x = coordinates(rng, shape)
     y, x = warped(rng, y, x, 60 * scale + 3, 10 * scale)
-    image = 0.65 + 0.07 * power_law(rng, shape, rng.uniform(0.8, 2), shortest=scale + 0.5)
+    image = 0.65 + texture(rng, shape, 0.1)
     image += 0.05 * smooth(rng, shape, 80 * scale + 4)
     cell = cells(rng, y, x, 170 * scale + 8, spread=0.5)
     image += cell.show(rng.uniform(-0.15, 0.15, cell.count))
@@ -102,10 +103,6 @@ def tissue(rng: np.random.Generator, shape: Shape) -> Plane:
     tiling = cells(rng, y, x, size, spread=0.5)
     image += rng.uniform(-1, 1) * np.exp(np.maximum(tiling.inside, 0) * (-1 / (0.1 * size + 1.5)))
     return stretched(image, 0.001)
-
-
-def _mottle(rng: np.random.Generator, shape: Shape) -> Plane:
-    return power_law(rng, shape, rng.uniform(1, 2.4), shortest=rng.uniform(0.5, 2))
 
 
 def _either_polarity(rng: np.random.Generator, image: Plane) -> Plane:

@@ -17,6 +17,7 @@ from semrt.simulate.fields import (
     smooth,
     smoothstep,
     stretched,
+    texture,
     warped,
 )
 from semrt.simulate.shapes import cells, cover, polygon, window
@@ -50,7 +51,7 @@ def lattice(rng: np.random.Generator, shape: Shape) -> Plane:
         image = image * inside + rng.uniform(0, 0.2) * (1 - inside) * amorphous
     image = (image + rng.uniform(0, 0.5)) * thickness
     image += rng.uniform(0, 0.3) * smooth(rng, shape, rng.uniform(0.1, 1) * extent + 6)
-    return stretched(image + rng.uniform(0, 0.1) * power_law(rng, shape, 1.5, shortest=1))
+    return stretched(image + texture(rng, shape, 0.15))
 
 
 def contours(rng: np.random.Generator, shape: Shape) -> Plane:
@@ -70,7 +71,7 @@ def contours(rng: np.random.Generator, shape: Shape) -> Plane:
             width, length = rng.uniform(0.8, 3), rng.uniform(0.03, 0.12) * extent + 2
             bow = w.x + rng.uniform(-0.5, 0.5) / length * w.y * w.y
             image[w.at] -= 0.4 * np.exp(-((bow / width) ** 2)) * smoothstep(length - np.abs(w.y), 4.0)
-    return stretched(image + rng.uniform(0, 0.04) * power_law(rng, shape, 1.5))
+    return stretched(image + texture(rng, shape, 0.06))
 
 
 def layers(rng: np.random.Generator, shape: Shape) -> Plane:
@@ -82,15 +83,15 @@ def layers(rng: np.random.Generator, shape: Shape) -> Plane:
     borders = (np.sort(rng.uniform(-0.6, 0.6, int(rng.integers(1, 12)))) * extent).tolist()
     tones = rng.random(len(borders) + 1).tolist()
     image = tones[0] + rng.uniform(-0.3, 0.3) / extent * y
-    texture = rng.uniform(0, 0.12) * power_law(rng, shape, rng.uniform(1, 3), stretch=choice(rng, 1, 1, 3))
+    detail = texture(rng, shape, 0.15)
     ripples = [smooth(rng, shape, part * extent + 3) for part in (0.1, 0.3)]
     for k, border in enumerate(borders):
         beyond = y + rng.uniform(0, 2) * ripples[k % 2] - border
         image += (tones[k + 1] - tones[k]) * smoothstep(beyond, log_uniform(rng, 1.2, 0.05 * extent + 1.5))
         if rng.random() < 0.3:  # a reaction layer
             image += rng.uniform(-0.4, 0.4) * np.exp(-((beyond / rng.uniform(1, 4)) ** 2))
-        texture *= 1 - rng.uniform(-0.5, 0.9) * smoothstep(beyond, 2.0)
-    return stretched(image + texture)
+        detail *= 1 - rng.uniform(-0.5, 0.9) * smoothstep(beyond, 2.0)
+    return stretched(image + detail)
 
 
 def flakes(rng: np.random.Generator, shape: Shape) -> Plane:
@@ -115,7 +116,7 @@ def flakes(rng: np.random.Generator, shape: Shape) -> Plane:
         across = math.cos(angle) * y + math.sin(angle) * x - offset
         across += 0.02 * extent * smooth(rng, shape, 0.5 * extent + 4)
         image += strength * rng.uniform(-1, 1) * np.exp(-((across / rng.uniform(0.8, 4)) ** 2))
-    return stretched(image + strength * rng.uniform(0, 0.3) * power_law(rng, shape, rng.uniform(1, 2.5)))
+    return stretched(image + strength * texture(rng, shape, 0.4))
 
 
 def flat(rng: np.random.Generator, shape: Shape) -> Plane:
@@ -124,7 +125,7 @@ def flat(rng: np.random.Generator, shape: Shape) -> Plane:
     y, x = coordinates(rng, shape)
     image = 0.5 + rng.uniform(-0.3, 0.3) / extent * y
     image = image + rng.uniform(0, 0.1) * smooth(rng, shape, rng.uniform(0.4, 2) * extent + 4)
-    image += rng.uniform(0, 0.02) * power_law(rng, shape, rng.uniform(1, 3))
+    image += texture(rng, shape, 0.04)
     if rng.random() < 0.5:
         border = x + rng.uniform(0, 0.1) * extent * smooth(rng, shape, rng.uniform(0.5, 2) * extent + 4)
         image += rng.uniform(-0.6, 0.6) * smoothstep(border, log_uniform(rng, 1.2, 0.2 * extent + 2))

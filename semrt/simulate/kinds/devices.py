@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from semrt.simulate.fields import Plane, Shape, choice, coordinates, log_uniform, power_law, smooth, stretched, warped
+from semrt.simulate.fields import Plane, Shape, choice, coordinates, log_uniform, smooth, stretched, texture, warped
 from semrt.simulate.shapes import cover
 
 __all__ = ["device", "lettering"]
@@ -17,7 +17,7 @@ def device(rng: np.random.Generator, shape: Shape) -> Plane:
     if rng.random() < 0.6:  # mostly aligned with the scan
         y, x = np.meshgrid(*(np.arange(n, dtype=np.float32) + float(rng.random()) for n in shape), indexing="ij")
     pitch = log_uniform(rng, 6, 0.35 * min(extent, 512) + 6)
-    image = rng.uniform(0.1, 0.4) + rng.uniform(0, 0.05) * power_law(rng, shape, rng.uniform(1, 3))
+    image = rng.uniform(0.1, 0.4) + texture(rng, shape, 0.08)
     edge = choice(rng, 0, rng.uniform(0, 0.5))
     for level in range(int(rng.integers(1, 4))):
         v, u = warped(rng, y, x, rng.uniform(3, 15), rng.uniform(0, min(1.5, 0.03 * pitch)))  # line-edge roughness
@@ -47,7 +47,7 @@ def lettering(rng: np.random.Generator, shape: Shape) -> Plane:
     written = (rng.random(letters) < 0.75).astype(np.float32)[letter]
     ink = written * cover((distance - rng.uniform(0.05, 0.09)) * size, rng.uniform(1.2, 3))
     image = rng.uniform(0, 0.5) + 0.1 * smooth(rng, shape, 0.5 * extent + 4)
-    image += rng.uniform(0, 0.08) * power_law(rng, shape, 2)
+    image += texture(rng, shape, 0.1)
     return stretched(image + choice(rng, -0.5, 0.4, 0.8) * ink)
 
 

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from semrt.simulate.fields import Plane, Shape, choice, log_uniform, place, power_law, smooth, stretched
+from semrt.simulate.fields import Plane, Shape, choice, log_uniform, place, power_law, smooth, stretched, texture
 from semrt.simulate.shapes import blob, capsule, cover, ellipse, pack, polygon, power_law_radii, window
 
 __all__ = ["aggregates", "crystallites", "dead_leaves", "nanoparticles", "rods", "spheres"]
@@ -19,8 +19,8 @@ def spheres(rng: np.random.Generator, shape: Shape) -> Plane:
     same_size = rng.random() < 0.7
     rim, slope, toward = rng.uniform(-0.25, 0.6), rng.uniform(0, 0.35), rng.uniform(0, 2 * math.pi)
     shade, shadow = rng.uniform(0.1, 0.6), rng.uniform(0.1, 0.7)
-    texture = rng.uniform(0, 0.06) * power_law(rng, shape, rng.uniform(1.5, 3))
-    image = 0.05 + 0.05 * np.abs(smooth(rng, shape, 2 * radius + 4)) + texture
+    detail = texture(rng, shape, 0.08)
+    image = 0.05 + 0.05 * np.abs(smooth(rng, shape, 2 * radius + 4)) + detail
     layers = int(rng.integers(1, 5))
     for layer in range(layers):
         depth = 1 - (layer + 1) / layers
@@ -33,7 +33,7 @@ def spheres(rng: np.random.Generator, shape: Shape) -> Plane:
             rho = np.sqrt(w.y * w.y + w.x * w.x) / r
             grazing = 1 - np.sqrt(np.clip(1 - rho * rho, 0.03, 1))
             body = (0.55 + rng.normal(0, 0.04)) * (1 - shade * depth) * (1 + rim * grazing * np.sqrt(grazing))
-            body = body * (1 + slope / r * w.y) + texture[w.at]
+            body = body * (1 + slope / r * w.y) + detail[w.at]
             patch = image[w.at]
             patch *= 1 - shadow * np.exp(-9 * np.maximum(rho - 1, 0))
             patch += cover((rho - 1) * r, 1.3) * (body - patch)
@@ -44,7 +44,7 @@ def nanoparticles(rng: np.random.Generator, shape: Shape) -> Plane:
     """Particles, round or faceted, some of them twinned, on a support of amorphous carbon."""
     extent = max(shape)
     carbon = power_law(rng, shape, rng.uniform(0.5, 2), shortest=log_uniform(rng, 1.2, 5))
-    image = 0.25 + rng.uniform(0.01, 0.06) * carbon
+    image = 0.25 + log_uniform(rng, 0.003, 0.06) * carbon
     image += rng.uniform(0, 0.1) * smooth(rng, shape, rng.uniform(0.3, 1.5) * extent + 4)
     if rng.random() < 0.35:
         image -= rng.uniform(0.1, 0.25) * _support_holes(rng, shape)
@@ -79,7 +79,7 @@ def rods(rng: np.random.Generator, shape: Shape) -> Plane:
     n = int(np.clip(rng.uniform(0.1, 1.5) * shape[0] * shape[1] / (4 * aspect * radius**2), 2, 260))
     main, disorder = rng.uniform(0, math.pi), choice(rng, 0.08, 0.4, 3.0)
     image = rng.uniform(0.05, 0.4) + 0.05 * smooth(rng, shape, 0.3 * extent + 4)
-    image += rng.uniform(0, 0.05) * power_law(rng, shape, 1.5)
+    image += texture(rng, shape, 0.08)
     opaque, curvature, shadow = rng.random() < 0.6, rng.uniform(0, 0.6), rng.uniform(0, 0.5)
     for _ in range(n):
         r = radius * rng.uniform(0.6, 1.4)
@@ -105,8 +105,8 @@ def aggregates(rng: np.random.Generator, shape: Shape) -> Plane:
     n = int(np.clip(0.9 * shape[0] * shape[1] / radius**2, 12, 420))
     clumps = [place(rng, shape, 0.1 * extent) for _ in range(int(rng.integers(1, 9)))]
     spread = rng.uniform(0.08, 0.4) * extent
-    image = 0.1 + 0.04 * smooth(rng, shape, 0.4 * extent + 4) + 0.02 * power_law(rng, shape, 1.5)
-    texture = rng.uniform(0.01, 0.08) * power_law(rng, shape, rng.uniform(1.5, 3))
+    image = 0.1 + 0.04 * smooth(rng, shape, 0.4 * extent + 4) + texture(rng, shape, 0.03)
+    detail = texture(rng, shape, 0.1)
     light, rim, rough = rng.uniform(-0.12, 0.12), rng.uniform(0, 0.5), rng.uniform(0.02, 0.14)
     for k in range(n):
         r = radius * rng.lognormal(0, 0.45)
@@ -119,7 +119,7 @@ def aggregates(rng: np.random.Generator, shape: Shape) -> Plane:
         body = (0.3 + 0.45 * k / n + rng.normal(0, 0.05)) * (1 + rim * np.exp(-6 * np.clip(-distance / r, 0, 1)))
         patch = image[w.at]
         patch *= 1 - 0.4 * np.exp(np.maximum(distance, 0) * (-4 / r))
-        patch += cover(distance, 1.3) * (body + light / r * w.y + texture[w.at] - patch)
+        patch += cover(distance, 1.3) * (body + light / r * w.y + detail[w.at] - patch)
     return stretched(image)
 
 
@@ -128,8 +128,8 @@ def crystallites(rng: np.random.Generator, shape: Shape) -> Plane:
     extent = max(shape)
     radius = log_uniform(rng, 5, 0.35 * min(extent, 400) + 5)
     n = int(np.clip(2.2 * shape[0] * shape[1] / radius**2, 6, 220))
-    image = 0.15 + 0.05 * smooth(rng, shape, 0.4 * extent + 4) + 0.03 * power_law(rng, shape, 1.5)
-    texture = rng.uniform(0, 0.05) * power_law(rng, shape, rng.uniform(1.5, 3))
+    image = 0.15 + 0.05 * smooth(rng, shape, 0.4 * extent + 4) + texture(rng, shape, 0.04)
+    detail = texture(rng, shape, 0.08)
     glow, contrast, shadow = rng.uniform(0, 0.35), rng.uniform(0.15, 0.5), rng.uniform(0, 0.6)
     cubic, light = rng.random() < 0.4, rng.uniform(0, 2 * math.pi)
     for k in range(n):
@@ -143,11 +143,13 @@ def crystallites(rng: np.random.Generator, shape: Shape) -> Plane:
         slopes = rng.uniform(0.2, 1.5, faces)
         planes = zip(turns.tolist(), slopes.tolist(), strict=True)
         heights = np.stack([0.5 * r * (1 + s) - s * (math.sin(t) * w.y + math.cos(t) * w.x) for t, s in planes])
-        lowest = np.partition(heights, 1, axis=0)  # the top of a convex body is the lowest of its faces' planes
+        above = heights - heights.min(axis=0)  # the top of a convex body is the lowest of its faces' planes
+        share = np.exp(-1.5 * above)
         tones = 0.5 + contrast * np.cos(turns + angle - light) * slopes / np.hypot(1, slopes)
         tones = (tones + rng.normal(0, 0.05, faces)).astype(np.float32)
-        body = tones[heights.argmin(axis=0)] * (0.6 + 0.4 * k / n)
-        body += glow * np.exp((lowest[0] - lowest[1]) / (0.06 * r + 1)) + texture[w.at]
+        body = np.tensordot(tones, share, 1) / share.sum(axis=0) * (0.6 + 0.4 * k / n)
+        edges = np.exp(above * (-1 / (0.06 * r + 1))).sum(axis=0) - 1  # 0 on a face, 1 on an edge, more at a corner
+        body += glow * np.minimum(edges, 1) + detail[w.at]
         sides = np.concatenate([turns, turns + math.pi])
         distance = polygon(w, sides, r * rng.uniform(0.6, 0.95, len(sides)))
         patch = image[w.at]
@@ -167,7 +169,7 @@ def dead_leaves(rng: np.random.Generator, shape: Shape) -> Plane:
     radii = power_law_radii(rng, n, low, max(high, 1.1 * low), rng.uniform(2.2, 3.2))
     form = int(rng.integers(0, 4))  # discs, polygons, blobs, or all
     image = rng.uniform(0, 1) + 0.1 * smooth(rng, shape, 0.4 * extent + 4)
-    texture = rng.uniform(0, 0.1) * power_law(rng, shape, rng.uniform(1, 3))
+    detail = texture(rng, shape, 0.12)
     ramp = rng.uniform(0, 0.4)
     if rng.random() < 0.5:  # small ones on top, as dust lies on flakes
         radii = np.sort(radii)[::-1]
@@ -184,7 +186,7 @@ def dead_leaves(rng: np.random.Generator, shape: Shape) -> Plane:
             distance = polygon(w, turns, r * rng.uniform(0.5, 0.9, sides))
         else:
             distance = blob(w, r, rng.normal(0, 0.12, (3, 2)))
-        body = rng.random() + ramp / r * rng.uniform(-1, 1) * w.y + texture[w.at]
+        body = rng.random() + ramp / r * rng.uniform(-1, 1) * w.y + detail[w.at]
         patch = image[w.at]
         patch += cover(distance, 1.3) * (body - patch)
     return stretched(image)

@@ -16,6 +16,7 @@ from semrt.simulate.fields import (
     smooth,
     smoothstep,
     stretched,
+    texture,
     warped,
 )
 from semrt.simulate.shapes import blob, cells, cover, pack, window
@@ -46,7 +47,7 @@ def grains(rng: np.random.Generator, shape: Shape) -> Plane:
     width = rng.uniform(0.8, 0.08 * size + 1.5)
     image += choice(rng, 0.0, -0.5, -0.3, 0.4, 0.2) * np.exp(-((tiling.inside / width) ** 2))
     image += rng.uniform(0, 0.3) * smooth(rng, shape, size * rng.uniform(0.5, 2))
-    image += rng.uniform(0, 0.08) * power_law(rng, shape, rng.uniform(1, 2.5))
+    image += texture(rng, shape, 0.12)
     return stretched(image)
 
 
@@ -94,7 +95,7 @@ def cracks(rng: np.random.Generator, shape: Shape) -> Plane:
     tiling = cells(rng, wy, wx, size, spread=rng.uniform(0, 0.6))
     image = 0.6 + rng.uniform(0, 0.15) * tiling.show(rng.uniform(-1, 1, tiling.count))
     image = _soft_labels(image) + rng.uniform(0, 0.1) * smooth(rng, shape, 0.4 * extent + 4)
-    image += rng.uniform(0, 0.06) * power_law(rng, shape, rng.uniform(1, 2.5))
+    image += texture(rng, shape, 0.08)
     half = rng.uniform(0, 0.04) * size + 0.6
     opening = half * np.clip(0.6 + rng.uniform(0, 1) * smooth(rng, shape, size), 0, 2)  # closed here, wide there
     image += rng.uniform(0, 0.4) * np.exp(-np.maximum(tiling.inside - opening, 0) / (1.5 * half + 1))
@@ -124,14 +125,14 @@ def labyrinth(rng: np.random.Generator, shape: Shape) -> Plane:
         wave = np.sin(y * (2 * math.pi / period)) - rng.uniform(-0.6, 0.6)
         image = np.tanh(wave * log_uniform(rng, 0.5, max(1.0, period / 4)))
     image = _soft_labels(image) * choice(rng, -1.0, 1.0) + rng.uniform(0, 0.4) * smooth(rng, shape, 0.3 * extent + 4)
-    return stretched(image + rng.uniform(0, 0.15) * power_law(rng, shape, rng.uniform(1, 2.5)))
+    return stretched(image + texture(rng, shape, 0.2))
 
 
 def pores(rng: np.random.Generator, shape: Shape) -> Plane:
     """Pores in a matrix, or the struts of a foam: dark holes with bright edges and a wall fading into depth."""
     extent = max(shape)
     radius = log_uniform(rng, 2.5, 0.15 * min(extent, 400) + 3)
-    matrix = 0.6 + rng.uniform(0, 0.1) * power_law(rng, shape, rng.uniform(1.5, 3))
+    matrix = 0.6 + texture(rng, shape, 0.12)
     if rng.random() < 0.4:
         y, x = coordinates(rng, shape)
         image = np.full(shape, 0.1, np.float32)
@@ -165,7 +166,7 @@ def fibres(rng: np.random.Generator, shape: Shape) -> Plane:
     n = int(np.clip(rng.uniform(0.3, 3) * min(shape) / (3 * radius), 3, 120))
     main, disorder = rng.uniform(0, math.pi), choice(rng, 0.1, 0.5, 3.0)
     ground = rng.uniform(0, 0.3) + 0.06 * smooth(rng, shape, 0.3 * extent + 4)
-    ground += rng.uniform(0, 0.06) * power_law(rng, shape, 2)
+    ground += texture(rng, shape, 0.1)
     margin = int(4 * radius) + 6  # takes what falls outside, so that no index needs a check
     image = np.pad(ground, margin, mode="edge")
     rim, opaque, shadow = rng.uniform(-0.5, 0.8), rng.random() < 0.7, rng.uniform(0, 0.5)
