@@ -1,4 +1,6 @@
 import struct
+import subprocess
+import sys
 import threading
 import tracemalloc
 import zlib
@@ -14,7 +16,15 @@ from hypothesis.extra.numpy import arrays
 
 from semrt import io
 from semrt.data import Micrograph, SparseScan
-from semrt.errors import EmptyScan, InputNotFound, InvalidOption, InvalidShape, InvalidValue, UnsupportedFormat
+from semrt.errors import (
+    EmptyScan,
+    InputNotFound,
+    InvalidOption,
+    InvalidShape,
+    InvalidValue,
+    UnreadableFile,
+    UnsupportedFormat,
+)
 from semrt.io.formats import format_of
 
 IMAGE_FORMATS = sorted(set(io.FORMATS) - {".csv"})
@@ -664,6 +674,23 @@ def test_two_inputs_of_one_stem_are_refused_by_name():
     assert names(batch.values()) == ["out/a_infill.tif", "out/b_infill.tif"]
 
 
-def test_an_unknown_output_format_is_refused_with_the_known_ones():
-    with pytest.raises(InvalidOption, match=r"'\.jpg' is unknown;.*\.tif"):
-        io.output_path("a.tif", "infill", "out", ".jpg")
+@pytest.mark.parametrize("suffix", [".jpg", ".csv"])
+def test_an_output_format_that_holds_no_image_is_refused_with_those_that_do(suffix):
+    with pytest.raises(InvalidOption, match=rf"'\{suffix}' is unknown;.*\.tif"):
+        io.output_path("a.tif", "infill", "out", suffix)
+
+
+def test_an_output_file_of_another_format_than_asked_is_refused():
+    with pytest.raises(InvalidOption, match=r"b\.npz: is not of the format \.png"):
+        io.output_path("a.tif", "infill", "b.npz", ".png")
+
+
+def test_importing_the_package_loads_none_of_the_libraries_of_the_formats():
+    program = "import sys, semrt.io; print({'cv2', 'tifffile', 'mrcfile', 'semrt.io.tiff'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+
+
+def test_a_name_that_no_file_system_allows_is_an_unreadable_input():
+    with pytest.raises(UnreadableFile, match="too long"):
+        io.expand_inputs(["a" * 300 + ".tif"])

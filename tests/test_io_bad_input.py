@@ -31,7 +31,7 @@ def _silence(capfd, caplog):
     caplog.set_level(logging.DEBUG)
     yield
     assert capfd.readouterr() == ("", "")
-    assert caplog.records == []
+    assert caplog.get_records("call") == []
 
 
 def refusal(path, error, **options):

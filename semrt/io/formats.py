@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     Measured = Micrograph | SparseScan | ScanPath
 
-__all__ = ["FORMATS", "LOSSLESS", "Format", "format_of", "suffix_of"]
+__all__ = ["FORMATS", "LOSSLESS", "SCAN_PATHS", "Format", "format_of", "suffix_of"]
 
 # Module paths, not modules: a format's libraries are loaded when a file of it is met.
 FORMATS: dict[str, str] = {
@@ -30,6 +30,9 @@ FORMATS: dict[str, str] = {
     ".png": "semrt.io.png",
     ".csv": "semrt.io.scan_csv",
 }
+
+# Those of scan paths; all others hold images.
+SCAN_PATHS = frozenset({".csv"})
 
 # Formats that keep a float32 image and all that is known of it: what was measured stays measured.
 LOSSLESS = frozenset({".tif", ".tiff", ".mrc", ".rec", ".ali", ".st", ".npz"})

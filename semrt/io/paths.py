@@ -8,8 +8,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from semrt.errors import InputNotFound, InvalidOption
-from semrt.io.formats import FORMATS, LOSSLESS, suffix_of
+from semrt.errors import InputNotFound, InvalidOption, UnreadableFile
+from semrt.io.formats import FORMATS, LOSSLESS, SCAN_PATHS, suffix_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -25,11 +25,17 @@ def expand_inputs(inputs: Sequence[str | Path], *, recursive: bool = False) -> l
     inputs: files, as they are; folders, for the files in them (below them too if `recursive`) of known formats, without
         semrt's own outputs; patterns with * ? [ ] or **, for those shells that leave them alone. A file whose name
         holds brackets is that file.
-    Raises InputNotFound for any that stands for nothing.
+    Raises InputNotFound for any that stands for nothing, UnreadableFile.
     """
     found: dict[str, Path] = {}
     for given in inputs:
-        for path in _expanded(Path(given), recursive):
+        try:
+            paths = _expanded(Path(given), recursive)
+        except InputNotFound:
+            raise
+        except OSError as why:  # a folder without permission, a name too long
+            raise UnreadableFile(given, why.strerror or why) from why
+        for path in paths:
             found.setdefault(os.path.normcase(path.resolve()), path)
     if not found:
         raise InputNotFound("no input")
@@ -43,11 +49,16 @@ def output_path(source: str | Path, model: str, out: str | Path, suffix: str | N
     Raises InvalidOption, also where the output would be the input.
     """
     source, out = Path(source), Path(out)
-    if suffix is None:
-        suffix = suffix_of(source) if suffix_of(source) in LOSSLESS else ".tif"
-    elif suffix.lower() not in FORMATS:
-        raise InvalidOption.unknown("output format", suffix, FORMATS)
-    target = out if _names_a_file(out) else out / f"{_stem(source)}_{model}{suffix}"
+    if _names_a_file(out):
+        target = out
+        if suffix is not None and suffix.lower() != suffix_of(out):
+            raise InvalidOption(f"output {out}: is not of the format {suffix}; name a folder or leave one of them out")
+    else:
+        kept = suffix_of(source) if suffix_of(source) in LOSSLESS else ".tif"
+        target = out / f"{_stem(source)}_{model}{suffix or kept}"
+    images = set(FORMATS) - SCAN_PATHS
+    if suffix_of(target) not in images:
+        raise InvalidOption.unknown("output format", target.suffix, images)
     if _same(target, source):
         raise InvalidOption(f"output {target}: is the input; choose another with -o")
     return target
