@@ -58,7 +58,16 @@ KINDS: dict[str, Callable[[np.random.Generator, Shape], Plane]] = {
 }
 
 # How often each kind is drawn; 1 where nothing is said.
-WEIGHTS = {"dead-leaves": 2.0, "lettering": 0.4, "flat": 0.6, "spheres": 1.5, "lattice": 1.5}
+WEIGHTS = {
+    "dead-leaves": 2.0,
+    "flat": 0.6,
+    "lattice": 1.5,
+    "lettering": 0.4,
+    "random-field": 0.6,
+    "relief": 0.8,
+    "spheres": 1.5,
+    "tissue": 0.8,
+}
 
 
 def draw(rng: np.random.Generator, shape: Shape, kind: str | None = None) -> Plane:
@@ -152,8 +161,12 @@ def _contrast(rng: np.random.Generator, image: Plane) -> Plane:
         image = image ** log_uniform(rng, 0.4, 2.5)
     if rng.random() < 0.2:
         image = 1 / (1 + np.exp(-(image - rng.uniform(0.3, 0.7)) * rng.uniform(3, 12)))
+    if rng.random() < 0.15:  # tones spread evenly, as operators and software like them
+        ranks = np.empty(image.size, np.float32)
+        ranks[np.argsort(image, axis=None)] = np.linspace(0, 1, image.size, dtype=np.float32)
+        image = image + rng.uniform(0.2, 0.9) * (blur(ranks.reshape(shape), 0.5) - image)
     if rng.random() < 0.4:  # charging, contamination, a bent specimen: a background that drifts
-        image = image + rng.uniform(0.05, 0.4) * smooth(rng, shape, rng.uniform(0.4, 2) * max(shape) + 4)
+        image = image + log_uniform(rng, 0.02, 0.4) * smooth(rng, shape, rng.uniform(0.4, 2) * max(shape) + 4)
     if rng.random() < 0.2:  # vignetting, or a detector to one side
         y, x = coordinates(rng, shape)
         image = image * (1 - rng.uniform(0, 0.5) * (y * y + x * x) / (max(shape) ** 2))

@@ -36,7 +36,7 @@ def nerve(rng: np.random.Generator, shape: Shape) -> Plane:
     image += rng.uniform(0, 0.4) * np.exp(-net.inside / (0.06 * radius + 1))  # unmyelinated fibres between the axons
     stain = texture(rng, shape, 0.15)
     axon, myelin = rng.uniform(0.05, 0.35), rng.uniform(0.75, 1.0)
-    rough, lamellae = rng.uniform(0.02, 0.1), rng.uniform(0, 0.2)
+    rough, lamellae = rng.uniform(0.02, 0.1), rng.uniform(0, 0.12)
     for y0, x0, r in pack(rng, shape, radius * np.sort(sizes)[::-1], overlap=rng.uniform(0, 0.15), tries=12):
         w = window(shape, (y0, x0), 1.8 * r + 3, rng.uniform(0, 2 * math.pi))
         if w is None:

@@ -31,8 +31,7 @@ def lattice(rng: np.random.Generator, shape: Shape) -> Plane:
     spacing = log_uniform(rng, 4.5, 40)
     y, x = coordinates(rng, shape)
     y, x = warped(rng, y, x, rng.uniform(0.3, 2) * extent + 8, rng.uniform(0, 0.3) * spacing)
-    y, x = _dislocated(rng, y, x, spacing)
-    image = _columns(rng, y, x, spacing)
+    image = _columns(rng, *_dislocated(rng, y, x, spacing), spacing)
     partner = rng.random()
     if partner < 0.2:  # a second crystal above the first
         c, s = math.cos(turn := rng.uniform(0, 0.5)), math.sin(turn)
@@ -44,13 +43,13 @@ def lattice(rng: np.random.Generator, shape: Shape) -> Plane:
         other = _columns(rng, np.cos(angle) * y + np.sin(angle) * x, np.cos(angle) * x - np.sin(angle) * y, spacing)
         turned = tiling.show(rng.random(tiling.count) < 0.6)
         image += turned * smoothstep(tiling.inside - 1, 2.0) * (other - image)
-    thickness = 1 + rng.uniform(0, 0.4) * smooth(rng, shape, rng.uniform(0.3, 1.5) * extent + 8)
+    thickness = 1 + log_uniform(rng, 0.01, 0.4) * smooth(rng, shape, rng.uniform(0.3, 1.5) * extent + 8)
     if rng.random() < 0.35:  # the edge of the crystal, amorphous beyond
         inside = smoothstep(smooth(rng, shape, 0.8 * extent + 8) - rng.uniform(-0.6, 0.6), rng.uniform(0.1, 0.8))
         amorphous = power_law(rng, shape, 1.0, shortest=spacing / 4)
         image = image * inside + rng.uniform(0, 0.2) * (1 - inside) * amorphous
     image = (image + rng.uniform(0, 0.5)) * thickness
-    image += rng.uniform(0, 0.3) * smooth(rng, shape, rng.uniform(0.1, 1) * extent + 6)
+    image += choice(rng, 0, rng.uniform(0, 0.3)) * smooth(rng, shape, rng.uniform(0.1, 1) * extent + 6)
     return stretched(image + texture(rng, shape, 0.15))
 
 
@@ -157,8 +156,9 @@ def _columns(rng: np.random.Generator, y: Plane, x: Plane, spacing: float) -> Pl
 
 def _dislocated(rng: np.random.Generator, y: Plane, x: Plane, spacing: float) -> tuple[Plane, Plane]:
     """Displace coordinates by edge dislocations: one Burgers vector more on one side of a core than on the other."""
+    displaced = x
     for _ in range(int(rng.integers(0, 3))):
         row, column = (int(rng.integers(0, n)) for n in y.shape)
         angle = np.arctan2(y - float(y[row, column]) - 0.3, x - float(x[row, column]) - 0.3)
-        x = x + choice(rng, -1, 1) * spacing / (2 * math.pi) * angle
-    return y, x
+        displaced = displaced + choice(rng, -1, 1) * spacing / (2 * math.pi) * angle
+    return y, displaced

@@ -20,7 +20,7 @@ def device(rng: np.random.Generator, shape: Shape) -> Plane:
     image = rng.uniform(0.1, 0.4) + texture(rng, shape, 0.08)
     edge = choice(rng, 0, rng.uniform(0, 0.5))
     for level in range(int(rng.integers(1, 4))):
-        v, u = warped(rng, y, x, rng.uniform(3, 15), rng.uniform(0, min(1.5, 0.03 * pitch)))  # line-edge roughness
+        v, u = warped(rng, y, x, rng.uniform(6, 30), rng.uniform(0, min(1.5, 0.03 * pitch)))  # line-edge roughness
         own = max(5.0, pitch * (choice(rng, 0.5, 1.0, 1.5, 2.0) if level else 1.0))
         distance = _figures(rng, v, u, own) if rng.random() < 0.5 else _figures(rng, u, v, own)
         image += cover(distance, rng.uniform(1.2, 2.5)) * (rng.uniform(0.3, 1.0) - image)

@@ -24,7 +24,7 @@ def spheres(rng: np.random.Generator, shape: Shape) -> Plane:
     layers = int(rng.integers(1, 5))
     for layer in range(layers):
         depth = 1 - (layer + 1) / layers
-        n = int(min(400, 0.5 * (shape[0] + 2 * radius) * (shape[1] + 2 * radius) / radius**2 + 1))
+        n = int(min(300, 0.5 * (shape[0] + 2 * radius) * (shape[1] + 2 * radius) / radius**2 + 1))
         sizes = rng.normal(1, 0.04, n).clip(0.8, 1.2) if same_size else rng.lognormal(0, 0.5, n).clip(0.2, 1.4)
         for y, x, r in pack(rng, shape, radius * np.sort(sizes)[::-1], overlap=0.02, tries=12):
             w = window(shape, (y, x), 1.35 * r + 2, toward)
