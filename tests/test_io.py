@@ -4,6 +4,7 @@ import sys
 import threading
 import tracemalloc
 import zlib
+from pathlib import Path
 
 import cv2
 import mrcfile
@@ -129,6 +130,7 @@ def test_an_npz_holds_exposure_and_error_and_the_others_do_not_lose_them_silentl
     io.write(tmp_path / "inferred.npz", inferred)
     np.testing.assert_array_equal(io.read(tmp_path / "inferred.npz").error, inferred.error)
     assert io.companions(tmp_path / "inferred.npz", inferred) == {}
+    assert list(io.companions("inferred.ome.tif", inferred)) == [Path("inferred_error.ome.tif")]
     ((beside, error),) = io.companions(tmp_path / "inferred.tif", inferred).items()
     assert beside == tmp_path / "inferred_error.tif"
     np.testing.assert_array_equal(error.intensity, inferred.error)
@@ -511,6 +513,18 @@ def test_a_mask_says_where_the_probe_went(kind, image, tmp_path):
     np.testing.assert_array_equal(scan.visited, VISITED)
     np.testing.assert_array_equal(scan.intensity[VISITED], [1, 7, 13, 19])
     assert scan.metadata["dtype"] == "uint16"
+
+
+def test_a_scan_path_survives_its_csv_and_serves_as_a_mask(image, tmp_path):
+    from semrt.scan import generate
+
+    planned = generate("random", (4, 5), 0.4, seed=3)
+    io.write(tmp_path / "path.csv", planned)
+    got = io.read(tmp_path / "path.csv")
+    np.testing.assert_allclose(got.positions, planned.positions, atol=1e-3)
+    np.testing.assert_array_equal(io.read(image, mask=tmp_path / "path.csv").visited, planned.visited)
+    with pytest.raises(InvalidOption, match=r"path\.csv: a scan path takes"):
+        io.read(tmp_path / "path.csv", pixel_size=1.0)
 
 
 def test_nan_and_a_chosen_value_mark_what_was_not_visited(tmp_path):

@@ -27,7 +27,7 @@ from semrt.errors import (
 from semrt.io.atomic import replacing, write_json
 from semrt.io.calibration import parse_pixel_size
 from semrt.io.formats import FORMATS, Format, format_of, suffix_of
-from semrt.io.paths import expand_inputs, output_path, output_paths
+from semrt.io.paths import expand_inputs, output_path, output_paths, stem_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -120,7 +120,8 @@ def companions(path: str | Path, micrograph: Micrograph) -> dict[Path, Micrograp
     path = Path(path)
     if micrograph.error is None or suffix_of(path) == ".npz":
         return {}
-    beside = path.with_name(f"{path.stem}_error{path.suffix}")
+    stem = stem_of(path)
+    beside = path.with_name(f"{stem}_error{path.name.removeprefix(stem)}")
     return {beside: replace(micrograph, intensity=micrograph.error, error=None)}
 
 

@@ -14,7 +14,7 @@ from semrt.io.formats import FORMATS, LOSSLESS, SCAN_PATHS, suffix_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-__all__ = ["expand_inputs", "output_path", "output_paths"]
+__all__ = ["expand_inputs", "output_path", "output_paths", "stem_of"]
 
 _SIDECAR = ".semrt.json"
 
@@ -55,7 +55,7 @@ def output_path(source: str | Path, model: str, out: str | Path, suffix: str | N
             raise InvalidOption(f"output {out}: is not of the format {suffix}; name a folder or leave one of them out")
     else:
         kept = suffix_of(source) if suffix_of(source) in LOSSLESS else ".tif"
-        target = out / f"{_stem(source)}_{model}{suffix or kept}"
+        target = out / f"{stem_of(source)}_{model}{suffix or kept}"
     images = set(FORMATS) - SCAN_PATHS
     if suffix_of(target) not in images:
         raise InvalidOption.unknown("output format", target.suffix, images)
@@ -108,7 +108,7 @@ def _readable(entries: Iterable[Path]) -> Iterator[Path]:
     entries = list(entries)
     written = {(path.parent, path.name.removesuffix(_SIDECAR)) for path in entries if path.name.endswith(_SIDECAR)}
     for path in entries:
-        stem = _stem(path)
+        stem = stem_of(path)
         ours = {(path.parent, stem), (path.parent, stem.removesuffix("_error"))} & written
         if suffix_of(path) in FORMATS and not ours and _is_plain_file(path):
             yield path
@@ -137,7 +137,7 @@ def _natural(path: Path) -> list[list[str | int]]:
     ]
 
 
-def _stem(path: Path) -> str:
+def stem_of(path: Path) -> str:
     """The name without its suffix, .ome.tif being one."""
     return path.stem.removesuffix(".ome") if suffix_of(path) in {".tif", ".tiff"} else path.stem
 
