@@ -8,6 +8,8 @@
 #include "kernels/blend.hpp"
 #include "kernels/fill.hpp"
 #include "kernels/kriging.hpp"
+#include "kernels/rasterise.hpp"
+#include "kernels/scan_path.hpp"
 #include "kernels/variogram.hpp"
 #include "kernels/view.hpp"
 
@@ -67,11 +69,108 @@ void require_same_shape(bool same, char const *names) {
 
 // ---------------------------------------------------------------------------------------------------- scan_path
 
-void bind_scan_path(py::module_ &m) { (void)m; }
+// Hands a path over to NumPy as (n, 2) without copying it.
+py::array_t<double> positions_of(semrt::Path path) {
+    static_assert(sizeof(semrt::Position) == 2 * sizeof(double), "positions are pairs of doubles");
+    auto owned = std::make_unique<semrt::Path>(std::move(path));
+    auto const n = static_cast<py::ssize_t>(owned->size());
+    auto *const first = n > 0 ? &owned->front().y : nullptr;
+    py::capsule const owner(owned.release(), [](void *held) { delete static_cast<semrt::Path *>(held); });
+    return py::array_t<double>({n, py::ssize_t{2}}, first, owner);
+}
+
+// draw(shape, coverage, ...) as a function of Python, without the GIL.
+template <class... Arguments>
+auto without_gil(semrt::Path (*draw)(semrt::Shape, double, Arguments...)) {
+    return [draw](std::pair<py::ssize_t, py::ssize_t> shape, double coverage, Arguments... arguments) {
+        semrt::Path path;
+        {
+            py::gil_scoped_release const released;
+            path = draw({shape.first, shape.second}, coverage, arguments...);
+        }
+        return positions_of(std::move(path));
+    };
+}
+
+semrt::Path spiral(semrt::Shape shape, double coverage, std::string const &kind, std::pair<double, double> centre,
+                   double angle, double angle_step) {
+    auto const spiral = kind == "archimedean" ? semrt::Spiral::archimedean
+                        : kind == "fermat"    ? semrt::Spiral::fermat
+                                              : semrt::Spiral::clv;
+    return semrt::spiral(shape, coverage, spiral, {centre.first, centre.second}, angle, angle_step);
+}
+
+double ede_nominal(std::pair<py::ssize_t, py::ssize_t> shape, double coverage) {
+    py::gil_scoped_release const released;
+    return semrt::ede_nominal({shape.first, shape.second}, coverage);
+}
+
+void bind_scan_path(py::module_ &m) {
+    using namespace py::literals;
+    m.def("raster", without_gil(&semrt::raster), "shape"_a, "coverage"_a, "snake"_a);
+    m.def("interleaved", without_gil(&semrt::interleaved), "shape"_a, "coverage"_a, "skip"_a);
+    m.def("line_hop", without_gil(&semrt::line_hop), "shape"_a, "coverage"_a, "run"_a, "seed"_a);
+    m.def("random_walk", without_gil(&semrt::random_walk), "shape"_a, "coverage"_a, "amplitude"_a, "seed"_a);
+    m.def("spiral", without_gil(&spiral), "shape"_a, "coverage"_a, "kind"_a, "centre"_a, "angle"_a, "angle_step"_a);
+    m.def("lissajous", without_gil(&semrt::lissajous), "shape"_a, "coverage"_a, "ratio"_a, "phase"_a);
+    m.def("hilbert", without_gil(&semrt::hilbert), "shape"_a, "coverage"_a);
+    m.def("jittered_grid", without_gil(&semrt::jittered_grid), "shape"_a, "coverage"_a, "jitter"_a, "seed"_a);
+    m.def("random_pixels", without_gil(&semrt::random_pixels), "shape"_a, "coverage"_a, "seed"_a);
+    m.def("ede_spiral", without_gil(&semrt::ede_spiral), "shape"_a, "nominal"_a);
+    m.def("ede_nominal", &ede_nominal, "shape"_a, "coverage"_a);
+}
 
 // ---------------------------------------------------------------------------------------------------- rasterise
 
-void bind_rasterise(py::module_ &m) { (void)m; }
+semrt::View1D<semrt::Position const> positions_view(Array<double> const &positions) {
+    if (positions.ndim() != 2 || positions.shape(1) != 2) wrong_dimension("positions", "(n, 2)", positions.ndim());
+    return {reinterpret_cast<semrt::Position const *>(positions.data()), positions.shape(0)};
+}
+
+semrt::Footprint footprint_of(bool split, double sigma) {
+    if (sigma > 0) return semrt::Footprint::gaussian;
+    return split ? semrt::Footprint::bilinear : semrt::Footprint::pixel;
+}
+
+py::tuple rasterise(Array<double> const &positions, std::pair<py::ssize_t, py::ssize_t> shape,
+                    Array<double> const &dwell_time, std::optional<Array<double>> const &intensities, bool split,
+                    double sigma, int n_threads) {
+    auto const at = positions_view(positions);
+    auto const times = view1(dwell_time, "dwell_time");
+    semrt::View1D<double const> signal{nullptr, 0};
+    if (intensities) signal = view1(*intensities, "intensities");
+    require_same_shape(times.n == at.n && (!intensities || signal.n == at.n), "positions, dwell_time, intensities");
+    auto visited = new_array<bool>({shape.first, shape.second});
+    auto exposed = new_array<float>({shape.first, shape.second});
+    auto intensity = new_array<float>({shape.first, shape.second});
+    auto const visited_view = out2(visited);
+    auto const exposed_view = out2(exposed), intensity_view = out2(intensity);
+    semrt::index outside = 0;
+    {
+        py::gil_scoped_release const released;
+        outside = semrt::rasterise(at, times, signal, footprint_of(split, sigma), sigma, visited_view, exposed_view,
+                                   intensity_view, n_threads);
+    }
+    return py::make_tuple(visited, exposed, intensity, outside);
+}
+
+Array<float> record(Array<float> const &image, Array<double> const &positions, bool split, double sigma,
+                    int n_threads) {
+    auto const seen = view2(image, "image");
+    auto const at = positions_view(positions);
+    auto recorded = new_array<float>({positions.shape(0)});
+    auto const recorded_view = out1(recorded);
+    py::gil_scoped_release const released;
+    semrt::record(seen, at, footprint_of(split, sigma), sigma, recorded_view, n_threads);
+    return recorded;
+}
+
+void bind_rasterise(py::module_ &m) {
+    using namespace py::literals;
+    m.def("rasterise", &rasterise, "positions"_a.noconvert(), "shape"_a, "dwell_time"_a.noconvert(),
+          "intensities"_a.noconvert(), "split"_a, "sigma"_a, "n_threads"_a);
+    m.def("record", &record, "image"_a.noconvert(), "positions"_a.noconvert(), "split"_a, "sigma"_a, "n_threads"_a);
+}
 
 // --------------------------------------------------------------------------------------------------------- fill
 
@@ -134,9 +233,10 @@ py::tuple krige(Array<float> const &intensity, Array<bool> const &visited, std::
     auto const estimates = out2(estimate), variances = out2(variance);
     {
         py::gil_scoped_release release;
-        if (wanted) std::fill_n(estimates.data, estimates.size(), 0.0F), std::fill_n(variances.data, variances.size(), 0.0F);
-        semrt::krige(values, mask, exposures, targets, {variogram[0], variogram[1], variogram[2], variogram[3]}, estimates,
-                     variances, n_threads);
+        if (wanted)
+            std::fill_n(estimates.data, estimates.size(), 0.0F), std::fill_n(variances.data, variances.size(), 0.0F);
+        semrt::krige(values, mask, exposures, targets, {variogram[0], variogram[1], variogram[2], variogram[3]},
+                     estimates, variances, n_threads);
     }
     return py::make_tuple(estimate, variance);
 }

@@ -4,9 +4,11 @@ from semrt.kernels._threads import thread_count
 from semrt.kernels.blend import add_tile, cut_tile, tile_window
 from semrt.kernels.fill import MaskStatistics, distance_to_sample, mask_statistics, natural_neighbour
 from semrt.kernels.kriging import Variogram, fit_variogram, krige
+from semrt.kernels.rasterise import Rasterised, rasterise, record
 
 __all__ = [
     "MaskStatistics",
+    "Rasterised",
     "Variogram",
     "add_tile",
     "cut_tile",
@@ -15,6 +17,8 @@ __all__ = [
     "krige",
     "mask_statistics",
     "natural_neighbour",
+    "rasterise",
+    "record",
     "thread_count",
     "tile_window",
 ]

@@ -1,0 +1,76 @@
+#include "scan_path.hpp"
+#include "visits.hpp"
+
+namespace semrt {
+
+namespace {
+
+double farthest_corner(Shape shape, Position centre) {
+    double const bottom = static_cast<double>(shape.ny) - 0.5, right = static_cast<double>(shape.nx) - 0.5;
+    return std::hypot(std::max(centre.y + 0.5, bottom - centre.y), std::max(centre.x + 0.5, right - centre.x));
+}
+
+Position polar(Position centre, double r, double theta) {
+    return {rounded(centre.y + r * std::sin(theta)), rounded(centre.x + r * std::cos(theta))};
+}
+
+void refuse_endless(double samples) {
+    if (!(samples < 4e8)) throw std::invalid_argument("shape: the field is too elongated for a spiral");
+}
+
+}  // namespace
+
+Path spiral(Shape shape, double coverage, Spiral kind, Position centre, double angle, double angle_step) {
+    double const radius = farthest_corner(shape, centre);
+    index const wanted = pixels_wanted(shape, coverage);
+    if (kind == Spiral::fermat) {
+        return fitted_path(shape, wanted, 1 / std::sqrt(pi * coverage), [&](double spacing, auto const &emit) {
+            double const n = std::ceil((radius / spacing) * (radius / spacing));
+            refuse_endless(n);
+            for (index i = 0; i <= static_cast<index>(n); ++i) {
+                auto const t = static_cast<double>(i);
+                if (!emit(polar(centre, spacing * std::sqrt(t), angle + t * angle_step))) return;
+            }
+        });
+    }
+    return fitted_path(shape, wanted, 1 / coverage, [&](double pitch, auto const &emit) {
+        double const k = pitch / (2 * pi);  // r = k·θ
+        double const last = radius / k;
+        refuse_endless(radius * last / step);
+        if (kind == Spiral::archimedean) {
+            double const turn = step / std::hypot(radius, k);
+            auto const n = static_cast<index>(std::ceil(last / turn));
+            for (index i = 0; i <= n; ++i) {
+                double const theta = static_cast<double>(i) * turn;
+                if (!emit(polar(centre, k * theta, angle + theta))) return;
+            }
+        } else {
+            for (double theta = 0; theta <= last;) {
+                if (!emit(polar(centre, k * theta, angle + theta))) return;
+                double const half = 0.5 * step / (k * std::sqrt(1 + theta * theta));
+                theta += step / (k * std::sqrt(1 + (theta + half) * (theta + half)));  // midpoint rule for ds = step
+            }
+        }
+    });
+}
+
+Path lissajous(Shape shape, double coverage, double ratio, double phase) {
+    double const middle_y = 0.5 * static_cast<double>(shape.ny - 1), middle_x = 0.5 * static_cast<double>(shape.nx - 1);
+    // From pixel border to pixel border, but for a rounding: the outermost pixels are visited as those inside.
+    double const reach_y = middle_y + 0.499, reach_x = middle_x + 0.499;
+    double const turn = step / std::hypot(ratio * reach_y, reach_x);
+    index const wanted = pixels_wanted(shape, coverage);
+    auto const longest = 64 * static_cast<double>(shape.size()) + 1e4;
+    Visits visits(shape);
+    Path path = path_until(visits, wanted, [&](auto const &emit) {
+        for (double i = 0; i < longest; ++i) {
+            double const y = middle_y + reach_y * std::sin(ratio * turn * i + phase);
+            double const x = middle_x + reach_x * std::sin(turn * i);
+            if (!emit(Position{rounded(y), rounded(x)})) return;
+        }
+    });
+    if (visits.count() < wanted) throw std::invalid_argument("coverage: this path cannot visit so many pixels");
+    return path;
+}
+
+}  // namespace semrt
