@@ -1,0 +1,105 @@
+"""`semrt train` and `semrt export`: parse, call, print."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from semrt_export.recipes import RECIPES
+
+__all__ = ["export", "train"]
+
+_FOLDER = click.Path(path_type=Path, file_okay=False)
+_IMAGES = click.Path(exists=True, file_okay=False, resolve_path=True)
+
+
+@click.command()
+@click.argument("model", type=click.Choice(sorted(RECIPES)))
+@click.option("--out", required=True, type=_FOLDER, help="Folder of the run.")
+@click.option(
+    "--max-seconds", type=click.FloatRange(min=0, min_open=True), help="End after this time, resumed runs included."
+)
+@click.option("--max-steps", type=click.IntRange(min=1), help="End after this many steps, resumed runs included.")
+@click.option("--images", multiple=True, type=_IMAGES, help="Folder of real micrographs to train on; may be repeated.")
+@click.option("--held-out", multiple=True, type=_IMAGES, help="Folder of other real micrographs, to measure on.")
+@click.option("--make-pool", type=click.IntRange(min=1), metavar="N", help="Only make N training samples, for later.")
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
+@click.option("--threads", type=click.IntRange(min=1), help="Of the trainer on a CPU.")
+@click.option(
+    "--workers", type=click.IntRange(min=0), default=1, show_default=True, help="Processes that make samples."
+)
+@click.option("--evaluate-every", type=click.FloatRange(min=1), default=600, show_default=True, help="Seconds between.")
+@click.option("--resume", is_flag=True, help="Go on with the run in --out, with its options.")
+def train(
+    model: str,
+    out: Path,
+    max_seconds: float | None,
+    max_steps: int | None,
+    images: tuple[str, ...],
+    held_out: tuple[str, ...],
+    make_pool: int | None,
+    device: str,
+    threads: int | None,
+    workers: int,
+    evaluate_every: float,
+    resume: bool,
+) -> None:
+    """Train a MODEL on simulated data, and on micrographs of your own."""
+    from semrt.errors import InvalidOption
+    from semrt_export import recipes
+    from semrt_export import train as training
+    from semrt_export.run_folder import RunFolder
+
+    asked: dict[str, Any] = {}
+    if images:
+        asked["images"] = images
+    if held_out:
+        asked["held_out_images"] = held_out
+    if resume and asked:
+        raise InvalidOption("--resume goes on with the images of the run; leave --images and --held-out away")
+    recipe = recipes.recipe(model, RunFolder(out).read_config()["recipe"] if resume else asked)
+    if make_pool is not None:
+        training.make_pool(recipe, out, count=make_pool, workers=max(1, workers), report=click.echo)
+        return
+    training.train(
+        recipe,
+        out,
+        budget=training.Budget(max_steps, max_seconds),
+        device=device,
+        threads=threads,
+        workers=workers,
+        resume=resume,
+        evaluate_every=evaluate_every,
+        report=click.echo,
+    )
+
+
+@click.command()
+@click.argument("model", type=click.Choice(sorted(RECIPES)))
+@click.option("--run", "run_folder", required=True, type=_FOLDER, help="Folder of the training run.")
+@click.option("-o", "--output", required=True, type=_FOLDER, help="Model folder to write.")
+@click.option("--model-version", default="1", show_default=True, help="Version that the manifest states.")
+@click.option("--images-credit", default="", help="Whose the real training images are, and their licence.")
+@click.option("--threads", type=click.IntRange(min=0), default=0, help="Of ONNX Runtime; 0 lets it choose.")
+@click.option("--force", is_flag=True, help="Replace a model that does better.")
+def export(
+    model: str, run_folder: Path, output: Path, model_version: str, images_credit: str, threads: int, force: bool
+) -> None:
+    """Export a trained MODEL: ONNX graphs compared with PyTorch, manifest, and a card with figures on held-out data."""
+    from semrt.errors import InvalidOption
+    from semrt_export.publish import publish
+    from semrt_export.run_folder import RunFolder
+
+    if (trained := RunFolder(run_folder).read_config()["name"]) != model:
+        raise InvalidOption(f"{run_folder}: holds a run of {trained}, not of {model}")
+    publish(
+        run_folder,
+        output,
+        version=model_version,
+        images_credit=images_credit,
+        force=force,
+        threads=threads,
+        report=click.echo,
+    )

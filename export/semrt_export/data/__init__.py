@@ -1,0 +1,1 @@
+"""Training data: pools of precomputed samples, and crops of real micrographs."""

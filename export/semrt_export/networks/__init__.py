@@ -1,0 +1,1 @@
+"""The networks of the shipped models, in PyTorch; one file each."""

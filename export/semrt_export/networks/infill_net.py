@@ -1,0 +1,127 @@
+"""The network of `infill`: a residual U-Net at a quarter of the resolution that corrects a classical first guess.
+
+It has no normalisation layer, so a tile does not depend on the image beyond the receptive field, and every change of
+resolution is exact (strided convolution down, pixel shuffle up), so any size that is a multiple of 32 works.
+
+U-Net: Ronneberger et al. 2015, arXiv:1505.04597. Residual blocks without normalisation: Lim et al. 2017 (EDSR),
+arXiv:1707.02921. Pixel shuffle: Shi et al. 2016, arXiv:1609.05158.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["InfillNet"]
+
+
+class InfillNet(nn.Module):
+    """Add to the first guess a correction, in units of the first guess's own error.
+
+    Input (n, c, h, w): the maps, then the constants, which hold one value an image and so need no full resolution.
+    first_guess, first_guess_error: the channels of the classical estimate and of its standard deviation.
+    Output (n, 1, h, w): the image, standardised as the first guess is. h and w are multiples of `multiple`.
+    """
+
+    stem_scale = 4  # full resolution is folded into channels: fine detail is kept, at a sixteenth of the positions
+    error_floor = 0.05  # a first guess that claims no error at all may still be corrected
+
+    def __init__(
+        self,
+        maps: int = 6,
+        constants: int = 2,
+        *,
+        first_guess: int = 2,
+        first_guess_error: int = 3,
+        widths: Sequence[int] = (48, 64, 96, 128),
+    ) -> None:
+        super().__init__()
+        self.maps, self.constants = maps, constants
+        self.first_guess, self.first_guess_error = first_guess, first_guess_error
+        self.stem = _conv(maps * self.stem_scale**2 + constants, widths[0])
+        steps = list(pairwise(widths))
+        self.encoder = nn.ModuleList(ResidualBlock(width) for width in widths[:-1])
+        self.down = nn.ModuleList(nn.Conv2d(fine, coarse, 2, stride=2) for fine, coarse in steps)
+        # The second kernel is 1x1 here: at 1/32 each 3x3 adds 32 px to the halo of every tile.
+        self.bottom = ResidualBlock(widths[-1], second_kernel=1)
+        self.up = nn.ModuleList(nn.Conv2d(coarse, 4 * fine, 1) for fine, coarse in steps)
+        self.decoder = nn.ModuleList(ResidualBlock(width) for width in widths[:-1])
+        self.refine = ResidualBlock(widths[0])
+        self.head = _conv(widths[0], self.stem_scale**2)
+        nn.init.zeros_(self.head.weight)  # before training, the output is the first guess
+
+    @property
+    def in_channels(self) -> int:
+        """Channels of the input: maps and constants."""
+        return self.maps + self.constants
+
+    @property
+    def multiple(self) -> int:
+        """What height and width must be a multiple of [px]."""
+        return self.stem_scale * 2 ** len(self.down)
+
+    def forward(self, channels: Tensor) -> Tensor:
+        """(n, c, h, w) -> (n, 1, h, w)."""
+        maps = functional.pixel_unshuffle(channels[:, : self.maps], self.stem_scale)
+        constants = channels[:, self.maps :, :: self.stem_scale, :: self.stem_scale]
+        features = functional.relu(self.stem(torch.cat((maps, constants), dim=1)))
+        skips = []
+        for block, down in zip(self.encoder, self.down, strict=True):
+            features = block(features)
+            skips.append(features)
+            features = functional.relu(down(features))
+        features = self.bottom(features)
+        for block, up in zip(reversed(self.decoder), reversed(self.up), strict=True):
+            features = block(functional.pixel_shuffle(up(features), 2) + skips.pop())
+        correction = functional.pixel_shuffle(self.head(self.refine(features)), self.stem_scale)
+        first_guess = channels[:, self.first_guess : self.first_guess + 1]
+        error = channels[:, self.first_guess_error : self.first_guess_error + 1]
+        return first_guess + correction * (error + self.error_floor)
+
+    def receptive_field_radius(self) -> int:
+        """How far from an output pixel an input pixel can still matter [px], rounded up to `multiple`.
+
+        Every kernel of k pixels at scale s reaches (k // 2)·s; the cells of the coarsest scale reach multiple - 1, as
+        a pixel may fall anywhere in its cell. Tiles cut with this halo give what the whole image gives.
+        """
+        scale, reach = self.stem_scale, self.stem.kernel_size[0] // 2 * self.stem_scale
+        for level, block in enumerate(self.encoder):
+            reach += (block.reach + self.decoder[level].reach) * scale * 2**level
+        reach += self.bottom.reach * self.multiple
+        reach += (self.refine.reach + self.head.kernel_size[0] // 2) * scale
+        reach += self.multiple - 1
+        return -(-reach // self.multiple) * self.multiple
+
+
+class ResidualBlock(nn.Module):
+    """x + convolution(relu(convolution(x))); small at first, so that a new network starts near the identity."""
+
+    def __init__(self, width: int, *, second_kernel: int = 3) -> None:
+        super().__init__()
+        self.first = _conv(width, width)
+        self.second = _conv(width, width, second_kernel)
+        with torch.no_grad():
+            self.second.weight.mul_(0.1)
+
+    @property
+    def reach(self) -> int:
+        """How many pixels, at its own resolution, an output sees to each side."""
+        return self.first.kernel_size[0] // 2 + self.second.kernel_size[0] // 2
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(n, width, h, w) -> the same shape."""
+        return features + self.second(functional.relu(self.first(features)))
+
+
+def _conv(inputs: int, outputs: int, kernel: int = 3) -> nn.Conv2d:
+    convolution = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)
+    nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
+    nn.init.zeros_(convolution.bias)
+    return convolution

@@ -1,0 +1,33 @@
+"""How each shipped model is made; one file a model."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from semrt.errors import InvalidOption
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from semrt_export.train import Recipe
+
+__all__ = ["RECIPES", "recipe"]
+
+RECIPES = {
+    "infill": "semrt_export.recipes.infill:InfillRecipe",
+}
+
+
+def recipe(name: str, options: Mapping[str, Any]) -> Recipe:
+    """The recipe of a model.  Raises InvalidOption for a name, or an option, that does not exist."""
+    if name not in RECIPES:
+        raise InvalidOption.unknown("recipe", name, RECIPES)
+    module, kind = RECIPES[name].split(":")
+    found = getattr(importlib.import_module(module), kind)
+    known = [field.name for field in fields(found)]
+    for option in options:
+        if option not in known:
+            raise InvalidOption.unknown(f"option of the recipe {name}:", option, known)
+    return found(**options)
