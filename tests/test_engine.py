@@ -31,6 +31,7 @@ class Deviation:
     """A network task: the network sees how far each pixel is from the mean."""
 
     accepts = Micrograph
+    input_channels = ("intensity",)
     classical = "flat"
 
     def prepare(self, measured, *, offset=0.0, n_threads=None):
@@ -206,6 +207,15 @@ def test_a_manifest_without_the_domain_that_its_task_needs_is_damaged(tmp_path):
         pytest.raises(ModelDamaged, match="its domain says nothing of 'mean'"),
     ):
         engine.infer(micrograph(), session)
+
+
+def test_a_network_trained_on_other_channels_than_its_task_makes_is_refused(tmp_path):
+    folder = write_model(tmp_path / "box", task="deviation", domain={"mean": 1.0}, input_channels=("visited",))
+    with (
+        open_session(folder, "cpu") as session,
+        pytest.raises(ModelDamaged, match="trained on channels visited, not intensity"),
+    ):
+        engine.infer(Micrograph(np.zeros((4, 4))), session)
 
 
 def test_a_network_for_a_task_without_networks_is_refused(tmp_path):

@@ -140,11 +140,14 @@ class NetworkRoad:
         threads: int | None,
         options: Mapping[str, Any],
     ) -> NetworkRoad:
-        """Plan the road of a session.  Raises InvalidOption."""
+        """Plan the road of a session.  Raises InvalidOption, ModelDamaged."""
         manifest = session.manifest
         task = find_task(manifest.task)
         if not isinstance(task, NetworkTask):
             raise InvalidOption(f"{manifest.name}: its task {manifest.task!r} takes no network")
+        if tuple(manifest.input_channels) != tuple(task.input_channels):
+            why = f"trained on channels {', '.join(manifest.input_channels)}, not {', '.join(task.input_channels)}"
+            raise ModelDamaged(f"{manifest.name}: semrt.json", why)
         tile = manifest.tile if tile is None else tile
         batch = manifest.batch[-1] if batch is None else batch
         if batch < 1:

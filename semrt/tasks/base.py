@@ -35,6 +35,8 @@ class NetworkTask(Protocol):
     """
 
     accepts: type
+    input_channels: tuple[str, ...]
+    """What prepare gives, in order; the engine refuses a model that was trained on others."""
     classical: str
     """The solver in TASKS that serves where the network was not trained for the input."""
 

@@ -46,6 +46,7 @@ class Infill:
     """The `infill` model: network on top of kriging."""
 
     accepts = SparseScan
+    input_channels = INPUT_CHANNELS
     classical = "kriging"
 
     def prepare(self, measured: SparseScan, *, n_threads: int | None = None) -> NDArray[np.float32]:
