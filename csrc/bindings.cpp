@@ -6,9 +6,11 @@
 #include <pybind11/stl.h>
 
 #include "kernels/blend.hpp"
+#include "kernels/coil_lag.hpp"
 #include "kernels/fill.hpp"
 #include "kernels/kriging.hpp"
 #include "kernels/rasterise.hpp"
+#include "kernels/scan_order.hpp"
 #include "kernels/scan_path.hpp"
 #include "kernels/variogram.hpp"
 #include "kernels/view.hpp"
@@ -105,6 +107,33 @@ double ede_nominal(std::pair<py::ssize_t, py::ssize_t> shape, double coverage) {
     return semrt::ede_nominal({shape.first, shape.second}, coverage);
 }
 
+semrt::View1D<semrt::Position const> positions_view(Array<double> const &positions) {
+    if (positions.ndim() != 2 || positions.shape(1) != 2) wrong_dimension("positions", "(n, 2)", positions.ndim());
+    return {reinterpret_cast<semrt::Position const *>(positions.data()), positions.shape(0)};
+}
+
+Array<double> coil_lag(Array<double> const &nominal, Array<double> const &dwell_time, Array<double> const &wait,
+                       double time_constant, double delay, double slew_limit) {
+    auto const asked = positions_view(nominal);
+    auto const times = view1(dwell_time, "dwell_time"), waits = view1(wait, "wait");
+    require_same_shape(times.n == asked.n && waits.n == asked.n, "nominal, dwell_time, wait");
+    auto mean = new_array<double>({nominal.shape(0), 2});
+    semrt::View1D<semrt::Position> const mean_view{reinterpret_cast<semrt::Position *>(mean.mutable_data()), asked.n};
+    py::gil_scoped_release const released;
+    semrt::coil_lag(asked, times, waits, {time_constant, delay, slew_limit}, mean_view);
+    return mean;
+}
+
+Array<std::int64_t> nearest_order(Array<double> const &positions) {
+    auto const at = positions_view(positions);
+    auto order = new_array<std::int64_t>({positions.shape(0)});
+    auto const order_view = out1(order);
+    py::gil_scoped_release const released;
+    auto const found = semrt::nearest_order(at);
+    std::copy(found.begin(), found.end(), order_view.begin());
+    return order;
+}
+
 void bind_scan_path(py::module_ &m) {
     using namespace py::literals;
     m.def("raster", without_gil(&semrt::raster), "shape"_a, "coverage"_a, "snake"_a);
@@ -118,14 +147,12 @@ void bind_scan_path(py::module_ &m) {
     m.def("random_pixels", without_gil(&semrt::random_pixels), "shape"_a, "coverage"_a, "seed"_a);
     m.def("ede_spiral", without_gil(&semrt::ede_spiral), "shape"_a, "nominal"_a);
     m.def("ede_nominal", &ede_nominal, "shape"_a, "coverage"_a);
+    m.def("coil_lag", &coil_lag, "nominal"_a.noconvert(), "dwell_time"_a.noconvert(), "wait"_a.noconvert(),
+          "time_constant"_a, "delay"_a, "slew_limit"_a);
+    m.def("nearest_order", &nearest_order, "positions"_a.noconvert());
 }
 
 // ---------------------------------------------------------------------------------------------------- rasterise
-
-semrt::View1D<semrt::Position const> positions_view(Array<double> const &positions) {
-    if (positions.ndim() != 2 || positions.shape(1) != 2) wrong_dimension("positions", "(n, 2)", positions.ndim());
-    return {reinterpret_cast<semrt::Position const *>(positions.data()), positions.shape(0)};
-}
 
 semrt::Footprint footprint_of(bool split, double sigma) {
     if (sigma > 0) return semrt::Footprint::gaussian;

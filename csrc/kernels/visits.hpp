@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <stdexcept>
+#include <vector>
 
 namespace semrt {
 
@@ -96,7 +97,7 @@ double widest_pitch(Shape shape, index wanted, double guess, Trace const &trace)
             if (fine < guess / 256) throw std::invalid_argument("coverage: this path cannot visit so many pixels");
         } while (!suffices(fine));
     }
-    while (wide - fine > 1e-5 * fine) {
+    while (wide - fine > 1e-3 * fine) {
         double const middle = 0.5 * (fine + wide);
         (suffices(middle) ? fine : wide) = middle;
     }
