@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,10 @@ def train(
     resume: bool,
 ) -> None:
     """Train a MODEL on simulated data, and on micrographs of your own."""
+    # Threads that wait must sleep: by default those of OpenMP spin, and on cores that are shared, with the makers of
+    # samples among others, a step then takes ten times as long. Read when torch is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
     from semrt.errors import InvalidOption
     from semrt_export import recipes
     from semrt_export import train as training

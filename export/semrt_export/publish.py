@@ -68,9 +68,7 @@ def publish(
     network, progress = recipe.network(), load(run.best)
     network.load_state_dict(progress["network"])
     graphs = _exported(network, recipe)
-    report(
-        f"RMS gap to the network: fp32 {graphs.gap['relative_rms']:.2g}, fp16 {graphs.half_gap['relative_rms']:.2g}"
-    )
+    report(f"RMS gap to the network: fp32 {graphs.gap['relative_rms']:.2g}, fp16 {graphs.half_gap['relative_rms']:.2g}")
     held_out = recipe.held_out()
     evaluation = recipe.evaluate(onnx_run(graphs.full, threads=threads), held_out)
     report(f"held out, by ONNX Runtime: {evaluation}")

@@ -63,7 +63,7 @@ class SamplePool:
         """The sample `index`, float16.  Raises UnreadableFile."""
         path = self.path(index)
         try:
-            with np.load(path) as arrays:
+            with path.open("rb") as stream, np.load(stream) as arrays:
                 return Sample(arrays["inputs"], arrays["target"])
         except (OSError, ValueError, KeyError, BadZipFile) as why:
             raise UnreadableFile(path, why) from why

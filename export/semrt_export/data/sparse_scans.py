@@ -82,15 +82,13 @@ class HeldOutScan:
     sample: Sample
 
 
-def held_out_scans(
-    images: tuple[Path, ...], *, seed: int, side: int = 320, procedural: int = 3
-) -> Iterator[HeldOutScan]:
-    """Every pattern at every coverage on `procedural` drawn images and on every real one, (side, side) each.
+def held_out_scans(images: tuple[Path, ...], *, seed: int, side: int = 320, draws: int = 3) -> Iterator[HeldOutScan]:
+    """Every pattern at every coverage on `draws` procedural images and on every real one, (side, side) each.
 
     seed: must differ from that of the training; the same seed gives the same scans.
     """
     sources: list[tuple[str, NDArray[np.float32], NDArray[np.float32]]] = []
-    for number in range(procedural * len(HELD_OUT_PATTERNS)):
+    for number in range(draws * len(HELD_OUT_PATTERNS)):
         rng = np.random.default_rng((seed, number))
         clean = micrographs.draw(rng, (side, side))
         sources.append(("procedural", clean, detector.random_noise(clean, rng)))

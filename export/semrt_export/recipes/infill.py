@@ -37,6 +37,9 @@ class InfillRecipe:
     """How `infill` is made.
 
     images, held_out_images: folders of real micrographs, to train on and to prove on; procedural ones are always used.
+    side, held_out_side [px]: of the samples, and of the scans for proof.  coverage: smallest and largest.
+    real_share: of the samples, where there are images.  criterion: a key of LOSSES.
+    held_out_draws: procedural images for each pattern.
     """
 
     images: tuple[str, ...] = ()
@@ -48,6 +51,8 @@ class InfillRecipe:
     criterion: str = "gain"
     pool_size: int = 4000
     widths: tuple[int, ...] = (48, 64, 96, 128)
+    held_out_side: int = 320
+    held_out_draws: int = 3
     schedule: Schedule = field(default=Schedule(), repr=False)
 
     name = "infill"
@@ -94,7 +99,8 @@ class InfillRecipe:
 
     def held_out(self) -> Sequence[HeldOutScan]:
         """Whole scans of images that are in no training sample."""
-        return tuple(held_out_scans(find_images(self.held_out_images), seed=self.seed + 10**6))
+        images = find_images(self.held_out_images)
+        return tuple(held_out_scans(images, seed=self.seed + 10**6, side=self.held_out_side, draws=self.held_out_draws))
 
     def evaluate(self, run: Run, held_out: Sequence[HeldOutScan]) -> Evaluation:
         """Gain [dB] over the first guess, and over the better of kriging and smoothed natural neighbours in each scan.
