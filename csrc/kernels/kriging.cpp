@@ -18,7 +18,8 @@ constexpr float grain = 0.6F;  // of the thinned set, in typical gaps: measured 
 constexpr index max_neighbours = n_near + n_far;
 constexpr index block = 4;  // side [px]; larger ones save time and show as squares where the field is smooth
 constexpr index max_pixels = block * block;
-constexpr double relative_jitter = 1e-6;  // keeps the matrix positive definite where samples nearly coincide
+// No image follows its variogram to better than this share of the sill; to assume less noise makes weights run wild.
+constexpr double least_noise = 3e-4;
 constexpr double prior_degrees_of_freedom =
     12;  // how much the global variogram weighs in the local scale of the variance
 
@@ -143,7 +144,7 @@ class System {
         std::array<float, max_pixels> explained{}, weights{}, value{};
         for (index i = 0; i < n_; ++i) {
             float *const row = covariances + i * n_pixels;
-            float const inverse = inverse_diagonal_[at(i)];
+            auto const inverse = static_cast<float>(inverse_diagonal_[at(i)]);
             for (index p = 0; p < n_pixels; ++p) row[p] *= inverse;
             for (index j = i + 1; j < n_; ++j) {
                 auto const u = static_cast<float>(upper_[at(i * max_neighbours + j)]);
@@ -172,10 +173,10 @@ class System {
     static constexpr std::size_t at(index i) { return static_cast<std::size_t>(i); }
 
     void factorise(Neighbourhood const &hood, Field const &field) {
-        double const jitter = relative_jitter * field.variogram.sill;
+        double const floor = least_noise * field.variogram.sill;
         for (index i = 0; i < n_; ++i) {
             double *const row = &upper_[at(i * max_neighbours)];
-            row[i] = field.variogram.sill + static_cast<double>(hood.noise[at(i)]) + jitter;
+            row[i] = field.variogram.sill + std::max(floor, static_cast<double>(hood.noise[at(i)]));
             for (index j = i + 1; j < n_; ++j) {
                 float const dy = hood.y[at(i)] - hood.y[at(j)], dx = hood.x[at(i)] - hood.x[at(j)];
                 row[j] = static_cast<double>(field.covariance(dy * dy + dx * dx));
@@ -183,10 +184,9 @@ class System {
         }
         for (index i = 0; i < n_; ++i) {
             double *const row = &upper_[at(i * max_neighbours)];
-            double const pivot = std::sqrt(std::max(row[i], jitter));
-            double const inverse = 1 / pivot;
-            inverse_diagonal_[at(i)] = static_cast<float>(inverse);
-            row[i] = pivot;
+            // At least the floor, less what rounding takes: single precision takes a hundredth of it.
+            double const inverse = 1 / std::sqrt(row[i]);
+            inverse_diagonal_[at(i)] = inverse;
             for (index j = i + 1; j < n_; ++j) row[j] *= inverse;
             for (index k = i + 1; k < n_; ++k) {
                 double *const below = &upper_[at(k * max_neighbours)];
@@ -200,14 +200,15 @@ class System {
     void forward(Vector &b) const {
         for (index i = 0; i < n_; ++i) {
             double const *const row = &upper_[at(i * max_neighbours)];
-            b[at(i)] /= row[i];
+            b[at(i)] *= inverse_diagonal_[at(i)];
             for (index j = i + 1; j < n_; ++j) b[at(j)] -= row[j] * b[at(i)];
         }
     }
 
     index n_ = 0;
     std::array<double, max_neighbours * max_neighbours> upper_;
-    std::array<float, max_neighbours> inverse_diagonal_, whitened_ones_, whitened_residual_;
+    std::array<double, max_neighbours> inverse_diagonal_;
+    std::array<float, max_neighbours> whitened_ones_, whitened_residual_;
     double mean_ = 0, mean_variance_ = 0, scale_ = 1;
 };
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 NEAR, FAR, GRAIN, BLOCK = 16, 24, 0.6, 4
-PRIOR_DEGREES_OF_FREEDOM, JITTER = 12, 1e-6
+PRIOR_DEGREES_OF_FREEDOM, LEAST_NOISE = 12, 3e-4
 
 
 def covariance(variogram, distance):
@@ -45,7 +45,7 @@ def ordinary_kriging(positions, values, noise, variogram, targets):
     n = len(values)
     between = np.linalg.norm(positions[:, None] - positions[None], axis=-1)
     system = np.ones((n + 1, n + 1))
-    system[:n, :n] = covariance(variogram, between) + np.diag(noise + JITTER * variogram.sill)
+    system[:n, :n] = covariance(variogram, between) + np.diag(np.maximum(noise, LEAST_NOISE * variogram.sill))
     system[n, n] = 0
     sides = np.ones((n + 1, len(targets)))
     sides[:n] = covariance(variogram, np.linalg.norm(positions[:, None] - targets[None], axis=-1))
