@@ -47,10 +47,10 @@ class InfillRecipe:
     seed: int = 1
     side: int = 256
     coverage: tuple[float, float] = (1 / 120, 1 / 4)
-    real_share: float = 0.5
+    real_share: float = 0.4
     criterion: str = "gain"
-    pool_size: int = 4000
-    widths: tuple[int, ...] = (48, 64, 96, 128)
+    pool_size: int = 6000
+    widths: tuple[int, ...] = (56, 72, 112, 144)
     held_out_side: int = 320
     held_out_draws: int = 3
     schedule: Schedule = field(default=Schedule(), repr=False)
