@@ -16,11 +16,13 @@ from semrt_export import recipes
 from semrt_export.cli import export as export_command
 from semrt_export.data.pool import SamplePool
 from semrt_export.evaluate import onnx_run
+from semrt_export.half_precision import dtype_shares, half_precision
 from semrt_export.networks.infill_net import InfillNet
 from semrt_export.publish import publish
 from semrt_export.run_folder import RunFolder, load
-from semrt_export.to_onnx import dtype_shares, half_precision, relative_errors, strip, to_onnx, verify
-from semrt_export.train import Budget, train
+from semrt_export.schedule import Budget
+from semrt_export.to_onnx import relative_errors, strip, to_onnx, verify
+from semrt_export.train import train
 from toy_recipe import ToyNet, ToyRecipe
 
 
@@ -91,11 +93,24 @@ def test_half_precision_stays_near_and_leaves_the_first_guess_exact(network, gra
     full = onnx_run(graph.SerializeToString(), threads=1)
     assert dtype_shares(halved)["float16"] > 0.99
     assert len(halved.SerializeToString()) < 0.65 * len(graph.SerializeToString())
+    assert run(channels(1, 32, 32)).dtype == np.float32
     assert verify(full, run, [channels(1, 96, 32)], limit=1e-2)["relative_rms"] > 0
     fine = channels(1, 32, 32)
     fine[:, 3] = -network.error_floor  # the correction is multiplied by zero: what remains is the first guess
     fine[:, 2] += 1000
     assert np.array_equal(run(fine)[:, 0], fine[:, 2])
+
+
+def test_both_ends_of_the_half_precision_graph_are_float32_even_where_the_last_node_is_a_convolution(graph):
+    bare = torch.nn.Sequential(torch.nn.Conv2d(8, 4, 3, padding=1)).eval()
+    bare_graph = to_onnx(bare, channels=8, multiple=2)
+    for original in (graph, bare_graph):
+        halved = half_precision(original)
+        ends = (*halved.graph.input, *halved.graph.output)
+        assert {value.type.tensor_type.elem_type for value in ends} == {onnx.TensorProto.FLOAT}
+        assert [value.name for value in ends] == ["channels", "estimate"]
+    run = onnx_run(half_precision(bare_graph).SerializeToString(), threads=1)
+    verify(run_torch(bare), run, [channels(2, 6, 10)], limit=1e-2)
 
 
 def test_every_node_of_the_half_precision_graph_follows_those_it_needs(graph):
@@ -235,7 +250,7 @@ def test_infill_is_exported_by_the_command(tmp_path, monkeypatch):
     """On pictures that it learned by heart, so that a few steps pass the acceptance."""
     from semrt_export.data.sparse_scans import HeldOutScan
     from semrt_export.recipes.infill import InfillRecipe
-    from semrt_export.train import Schedule
+    from semrt_export.schedule import Schedule
 
     recipe = InfillRecipe(
         side=64, widths=(16, 16, 16, 16), pool_size=4, schedule=Schedule(batch=4, learning_rate=4e-3, warm_up=5)

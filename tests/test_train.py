@@ -22,7 +22,8 @@ from semrt_export.evaluate import gain_db, summary
 from semrt_export.losses import charbonnier, negative_gain
 from semrt_export.recipes.infill import InfillRecipe
 from semrt_export.run_folder import RunFolder, load
-from semrt_export.train import Budget, Schedule, make_pool, train
+from semrt_export.schedule import Budget, Schedule
+from semrt_export.train import make_pool, train
 from toy_recipe import ToyRecipe, blurred_noise
 
 FIRST_GUESS, FIRST_GUESS_ERROR = INPUT_CHANNELS.index("first_guess"), INPUT_CHANNELS.index("first_guess_error")

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from semrt_export.data.pool import Sample
 from semrt_export.evaluate import Evaluation, gain_db
-from semrt_export.train import Schedule
+from semrt_export.schedule import Schedule
 
 
 class ToyNet(nn.Module):

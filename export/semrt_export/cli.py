@@ -56,6 +56,7 @@ def train(
     from semrt_export import recipes
     from semrt_export import train as training
     from semrt_export.run_folder import RunFolder
+    from semrt_export.schedule import Budget
 
     asked: dict[str, Any] = {}
     if images:
@@ -71,7 +72,7 @@ def train(
     training.train(
         recipe,
         out,
-        budget=training.Budget(max_steps, max_seconds),
+        budget=Budget(max_steps, max_seconds),
         device=device,
         threads=threads,
         workers=workers,

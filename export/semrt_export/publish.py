@@ -13,9 +13,10 @@ from semrt.errors import InvalidOption, ModelDamaged, SemrtError
 from semrt.models.manifest import MANIFEST, Manifest
 from semrt_export import recipes
 from semrt_export.evaluate import Evaluation, Run, onnx_run
+from semrt_export.half_precision import dtype_shares, half_precision
 from semrt_export.model_card import model_card
 from semrt_export.run_folder import RunFolder, load
-from semrt_export.to_onnx import INPUT, OPSET, OUTPUT, dtype_shares, half_precision, to_onnx, verify
+from semrt_export.to_onnx import INPUT, OPSET, OUTPUT, to_onnx, verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
     from semrt_export.evaluate import Run
 
-__all__ = ["INPUT", "OPSET", "OUTPUT", "dtype_shares", "half_precision", "relative_errors", "to_onnx", "verify"]
+__all__ = ["INPUT", "OPSET", "OUTPUT", "relative_errors", "strip", "to_onnx", "verify"]
 
 OPSET = 18  # read by every ONNX Runtime and TensorRT that semrt supports
 INPUT, OUTPUT = "channels", "estimate"
@@ -60,28 +59,6 @@ def to_onnx(network: nn.Module, *, channels: int, multiple: int) -> onnx.ModelPr
     return graph
 
 
-def half_precision(graph: onnx.ModelProto) -> onnx.ModelProto:
-    """The graph with float16 inside and float32 at its ends.
-
-    What follows the last convolution stays float32: there the correction is added to the first guess, whose precision
-    must not suffer.
-    """
-    with _quiet():
-        from onnxconverter_common import float16
-
-        # By default the converter leaves out operators that old runtimes lacked, DepthToSpace among others.
-        halved = float16.convert_float_to_float16(
-            onnx.ModelProto.FromString(graph.SerializeToString()),
-            keep_io_types=True,
-            op_block_list=[],
-            node_block_list=sorted(_after_convolutions(graph)),
-        )
-    _sort(halved)
-    strip(halved)
-    onnx.checker.check_model(halved, full_check=True)
-    return halved
-
-
 def verify(
     reference: Run, run: Run, inputs: Iterable[NDArray[np.float32]], *, limit: float = LARGEST_ERROR
 ) -> dict[str, float]:
@@ -109,15 +86,6 @@ def relative_errors(result: NDArray[np.floating], reference: NDArray[np.floating
     return {"relative_rms": rms / scale, "relative_max": largest / scale}
 
 
-def dtype_shares(graph: onnx.ModelProto) -> dict[str, float]:
-    """Share of the weights in each type, by number."""
-    counts: Counter[str] = Counter()
-    for weight in graph.graph.initializer:
-        if weight.data_type in (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16):
-            counts[onnx.TensorProto.DataType.Name(weight.data_type).lower()] += int(np.prod(weight.dims))
-    return {name: round(count / counts.total(), 4) for name, count in counts.items()}
-
-
 def strip(graph: onnx.ModelProto) -> None:
     """Take out what running does not need: stack traces, which name paths of this machine, and intermediate shapes."""
     body = graph.graph
@@ -135,39 +103,6 @@ def _pixel_unshuffle(image: Any, downscale_factor: int) -> Any:
     order = [block * n_channels + channel for channel in range(n_channels) for block in range(area)]
     folded = opset18.SpaceToDepth(image, blocksize=downscale_factor)
     return opset18.Gather(folded, opset18.Constant(value_ints=order), axis=1)
-
-
-def _after_convolutions(graph: onnx.ModelProto) -> set[str]:
-    """Names of the nodes that lead to the output through neither a convolution nor a change of resolution."""
-    makers = {output: node for node in graph.graph.node for output in node.output}
-    found: set[str] = set()
-    open_ends = [value.name for value in graph.graph.output]
-    while open_ends:
-        node = makers.get(open_ends.pop())
-        if (
-            node is not None
-            and node.name not in found
-            and node.op_type not in ("Conv", "ConvTranspose", "DepthToSpace")
-        ):
-            found.add(node.name)
-            open_ends.extend(node.input)
-    return found
-
-
-def _sort(graph: onnx.ModelProto) -> None:
-    """Put every node after those that it needs: the float16 converter appends its casts at the end."""
-    waiting = list(graph.graph.node)
-    known = {"", *(value.name for value in (*graph.graph.input, *graph.graph.initializer))}
-    ordered: list[onnx.NodeProto] = []
-    while waiting:
-        ready = [node for node in waiting if known.issuperset(node.input)]
-        if not ready:
-            raise SemrtError(f"graph of {len(waiting)} nodes that wait for one another; nothing was written")
-        ordered += ready
-        known.update(output for node in ready for output in node.output)
-        waiting = [node for node in waiting if not known.issuperset(node.output)]
-    del graph.graph.node[:]
-    graph.graph.node.extend(ordered)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from semrt_export.data.sparse_scans import PATTERNS, HeldOutScan, SparseScanMake
 from semrt_export.evaluate import Evaluation, Run, gain_db, summary
 from semrt_export.losses import LOSSES
 from semrt_export.networks.infill_net import InfillNet
-from semrt_export.train import Schedule
+from semrt_export.schedule import Schedule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
