@@ -95,11 +95,11 @@ auto without_gil(semrt::Path (*draw)(semrt::Shape, double, Arguments...)) {
 }
 
 semrt::Path spiral(semrt::Shape shape, double coverage, std::string const &kind, std::pair<double, double> centre,
-                   double angle, double angle_step) {
+                   double angle, double angle_step, bool keep_outside) {
     auto const spiral = kind == "archimedean" ? semrt::Spiral::archimedean
                         : kind == "fermat"    ? semrt::Spiral::fermat
                                               : semrt::Spiral::clv;
-    return semrt::spiral(shape, coverage, spiral, {centre.first, centre.second}, angle, angle_step);
+    return semrt::spiral(shape, coverage, spiral, {centre.first, centre.second}, angle, angle_step, keep_outside);
 }
 
 double ede_nominal(std::pair<py::ssize_t, py::ssize_t> shape, double coverage) {
@@ -140,7 +140,8 @@ void bind_scan_path(py::module_ &m) {
     m.def("interleaved", without_gil(&semrt::interleaved), "shape"_a, "coverage"_a, "skip"_a);
     m.def("line_hop", without_gil(&semrt::line_hop), "shape"_a, "coverage"_a, "run"_a, "seed"_a);
     m.def("random_walk", without_gil(&semrt::random_walk), "shape"_a, "coverage"_a, "amplitude"_a, "seed"_a);
-    m.def("spiral", without_gil(&spiral), "shape"_a, "coverage"_a, "kind"_a, "centre"_a, "angle"_a, "angle_step"_a);
+    m.def("spiral", without_gil(&spiral), "shape"_a, "coverage"_a, "kind"_a, "centre"_a, "angle"_a, "angle_step"_a,
+          "keep_outside"_a);
     m.def("lissajous", without_gil(&semrt::lissajous), "shape"_a, "coverage"_a, "ratio"_a, "phase"_a);
     m.def("hilbert", without_gil(&semrt::hilbert), "shape"_a, "coverage"_a);
     m.def("jittered_grid", without_gil(&semrt::jittered_grid), "shape"_a, "coverage"_a, "jitter"_a, "seed"_a);

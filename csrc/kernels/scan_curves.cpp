@@ -20,38 +20,43 @@ void refuse_endless(double samples) {
 
 }  // namespace
 
-Path spiral(Shape shape, double coverage, Spiral kind, Position centre, double angle, double angle_step) {
+Path spiral(Shape shape, double coverage, Spiral kind, Position centre, double angle, double angle_step,
+            bool keep_outside) {
     double const radius = farthest_corner(shape, centre);
-    index const wanted = pixels_wanted(shape, coverage);
-    if (kind == Spiral::fermat) {
-        return fitted_path(shape, wanted, 1 / std::sqrt(pi * coverage), [&](double spacing, auto const &emit) {
-            double const n = std::ceil((radius / spacing) * (radius / spacing));
-            refuse_endless(n);
-            for (index i = 0; i <= static_cast<index>(n); ++i) {
-                auto const t = static_cast<double>(i);
-                if (!emit(polar(centre, spacing * std::sqrt(t), angle + t * angle_step))) return;
-            }
-        });
-    }
-    return fitted_path(shape, wanted, 1 / coverage, [&](double pitch, auto const &emit) {
-        double const k = pitch / (2 * pi);  // r = k·θ
-        double const last = radius / k;
-        refuse_endless(radius * last / step);
-        if (kind == Spiral::archimedean) {
-            double const turn = step / std::hypot(radius, k);
-            auto const n = static_cast<index>(std::ceil(last / turn));
-            for (index i = 0; i <= n; ++i) {
-                double const theta = static_cast<double>(i) * turn;
-                if (!emit(polar(centre, k * theta, angle + theta))) return;
-            }
-        } else {
-            for (double theta = 0; theta <= last;) {
-                if (!emit(polar(centre, k * theta, angle + theta))) return;
-                double const half = 0.5 * step / (k * std::sqrt(1 + theta * theta));
-                theta += step / (k * std::sqrt(1 + (theta + half) * (theta + half)));  // midpoint rule for ds = step
-            }
+    auto const fermat = [&](double spacing, auto const &emit) {
+        double const n = std::ceil((radius / spacing) * (radius / spacing));
+        refuse_endless(n);
+        for (double i = 0; i <= n; ++i) {
+            if (!emit(polar(centre, spacing * std::sqrt(i), angle + i * angle_step))) return;
         }
-    });
+    };
+    auto const archimedean = [&](double pitch, auto const &emit) {
+        double const k = pitch / (2 * pi), turn = step / std::hypot(radius, k);  // r = k·θ
+        double const n = std::ceil(radius / (k * turn));
+        refuse_endless(n);
+        for (double i = 0; i <= n; ++i) {
+            if (!emit(polar(centre, k * (i * turn), angle + i * turn))) return;
+        }
+    };
+    auto const clv = [&](double pitch, auto const &emit) {
+        double const k = pitch / (2 * pi), last = radius / k;
+        refuse_endless(0.5 * radius * last / step);
+        for (double theta = 0; theta <= last;) {
+            if (!emit(polar(centre, k * theta, angle + theta))) return;
+            double const middle = theta + 0.5 * step / (k * std::sqrt(1 + theta * theta));
+            theta += step / (k * std::sqrt(1 + middle * middle));  // midpoint rule for an arc of one step
+        }
+    };
+    index const wanted = pixels_wanted(shape, coverage);
+    switch (kind) {
+        case Spiral::fermat:
+            return fitted_path(shape, wanted, 1 / std::sqrt(pi * coverage), fermat, keep_outside);
+        case Spiral::archimedean:
+            return fitted_path(shape, wanted, 1 / coverage, archimedean, keep_outside);
+        case Spiral::clv:
+            break;
+    }
+    return fitted_path(shape, wanted, 1 / coverage, clv, keep_outside);
 }
 
 Path lissajous(Shape shape, double coverage, double ratio, double phase) {

@@ -3,9 +3,10 @@
 // Positions are (y, x) [px] with (0, 0) at the centre of the top-left pixel; a pixel is visited by the positions that
 // round to it. `coverage`, in (0, 1], is the fraction of the pixels to visit; every path ends with the pixel that
 // completes it, unless said otherwise. Continuous paths move by at most a pixel from sample to sample, so that the
-// pixels they visit touch; samples outside the field are left out. The same arguments give the same path on every
-// platform: random numbers are our own, and curved paths are rounded to 1/1024 px, which hides the last bits of libm.
-// All throw std::invalid_argument where a path cannot visit so many pixels, or only in unreasonable time.
+// pixels they visit touch; samples outside the field are left out unless said otherwise. The same arguments give the
+// same path on every platform: random numbers are our own, and curved paths are rounded to 1/1024 px, which hides the
+// last bits of libm. All throw std::invalid_argument where a path cannot visit so many pixels, or only in unreasonable
+// time.
 #pragma once
 
 #include "position.hpp"
@@ -54,8 +55,10 @@ enum class Spiral { archimedean, fermat, clv };
 // archimedean: equally spaced arms at constant angular velocity.  clv: the same arms at constant linear velocity.
 // fermat: equal areas in equal times at constant angular velocity, `angle_step` [rad] from sample to sample, so that
 // its samples are single pixels unless the step is small.  angle: [rad] of the start, from +x towards +y.
+// keep_outside: keep the samples outside the field, so that the path has no jumps across the corners.
 // Sang et al. 2016, doi:10.1186/s40679-016-0020-3.
-Path spiral(Shape shape, double coverage, Spiral kind, Position centre, double angle, double angle_step);
+Path spiral(Shape shape, double coverage, Spiral kind, Position centre, double angle, double angle_step,
+            bool keep_outside);
 
 // Sinusoids on both axes whose frequencies (y over x) have an irrational ratio, so that the curve never closes.
 //

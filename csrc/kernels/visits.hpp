@@ -66,13 +66,13 @@ index count_pixels(Visits &visits, index enough, Trace const &trace) {
     return visits.count();
 }
 
-// The samples of a trace that lie in the field, to that which completes the pixels wanted.
+// The samples of a trace that lie in the field, or all of them, to that which completes the pixels wanted.
 template <class Trace>
-Path path_until(Visits &visits, index wanted, Trace const &trace) {
+Path path_until(Visits &visits, index wanted, Trace const &trace, bool keep_outside = false) {
     visits.forget();
     Path path;
     trace([&](Position at) {
-        if (visits.visit(at)) path.push_back(at);
+        if (visits.visit(at) || keep_outside) path.push_back(at);
         return visits.count() < wanted;
     });
     return path;
@@ -106,10 +106,10 @@ double widest_pitch(Shape shape, index wanted, double guess, Trace const &trace)
 
 // The path of trace(pitch, emit) at its widest pitch.
 template <class Trace>
-Path fitted_path(Shape shape, index wanted, double guess, Trace const &trace) {
+Path fitted_path(Shape shape, index wanted, double guess, Trace const &trace, bool keep_outside = false) {
     double const pitch = widest_pitch(shape, wanted, guess, trace);
     Visits visits(shape);
-    return path_until(visits, wanted, [&](auto const &emit) { trace(pitch, emit); });
+    return path_until(visits, wanted, [&](auto const &emit) { trace(pitch, emit); }, keep_outside);
 }
 
 }  // namespace semrt

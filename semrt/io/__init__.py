@@ -26,7 +26,7 @@ from semrt.errors import (
 )
 from semrt.io.atomic import replacing, write_json
 from semrt.io.calibration import parse_pixel_size
-from semrt.io.formats import FORMATS, Format, format_of, suffix_of
+from semrt.io.formats import FORMATS, SCAN_PATHS, Format, format_of, suffix_of
 from semrt.io.paths import expand_inputs, output_path, output_paths, stem_of
 
 if TYPE_CHECKING:
@@ -111,6 +111,11 @@ def write(path: str | Path, data: Micrograph | SparseScan | ScanPath, *, overwri
     target = format_of(path)
     if isinstance(data, Micrograph) and not np.isfinite(data.intensity).all():
         raise InvalidValue(f"{path}: intensity", "finite values", "NaN or infinite ones", "write a SparseScan instead")
+    if suffix_of(path) in SCAN_PATHS:
+        from semrt.io import scan_csv
+
+        scan_csv.save(path, data, overwrite=overwrite)  # two files: the samples, and what they are of
+        return
     with replacing(path, overwrite=overwrite) as temporary:
         target.write(temporary, data)
 
@@ -164,7 +169,8 @@ def _visited(mask: Any, shape: tuple[int, int], path: Path) -> NDArray[np.bool_]
 
 
 def _went(mask: NDArray[Any]) -> NDArray[np.bool_]:
-    return np.logical_and(mask != 0, mask == mask)  # NaN differs from itself
+    went: NDArray[np.bool_] = (mask != 0) & (mask == mask)  # NaN differs from itself
+    return went
 
 
 @contextmanager

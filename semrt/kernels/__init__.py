@@ -2,23 +2,28 @@
 
 from semrt.kernels._threads import thread_count
 from semrt.kernels.blend import add_tile, cut_tile, tile_window
+from semrt.kernels.coil_lag import coil_lag
 from semrt.kernels.fill import MaskStatistics, distance_to_sample, mask_statistics, natural_neighbour
 from semrt.kernels.kriging import Variogram, fit_variogram, krige
 from semrt.kernels.rasterise import Rasterised, rasterise, record
+from semrt.kernels.scan_order import nearest_order, serpentine_order
 
 __all__ = [
     "MaskStatistics",
     "Rasterised",
     "Variogram",
     "add_tile",
+    "coil_lag",
     "cut_tile",
     "distance_to_sample",
     "fit_variogram",
     "krige",
     "mask_statistics",
     "natural_neighbour",
+    "nearest_order",
     "rasterise",
     "record",
+    "serpentine_order",
     "thread_count",
     "tile_window",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,8 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 __all__ = ["Rasterised", "rasterise", "record"]
+
+_WIDEST_PROBE = 10_000
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -117,8 +118,8 @@ def _same_length(name: str, values: ArrayLike, positions: NDArray[np.float64]) -
 
 
 def _sigma(probe_sigma: float, split: bool) -> float:
-    if not (math.isfinite(probe_sigma) and probe_sigma >= 0):
-        raise InvalidOption(f"probe_sigma: expected a standard deviation of 0 or more [px], got {probe_sigma}")
+    if not 0 <= probe_sigma <= _WIDEST_PROBE:
+        raise InvalidOption(f"probe_sigma: expected a standard deviation of 0 to {_WIDEST_PROBE} px, got {probe_sigma}")
     if split and probe_sigma > 0:
         raise InvalidOption("split: a Gaussian probe already shares its samples out; leave out one of the two")
     return float(probe_sigma)

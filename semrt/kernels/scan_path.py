@@ -89,23 +89,36 @@ def random_walk(shape: Shape, coverage: float, *, amplitude: float | None = None
 
 
 def archimedean(
-    shape: Shape, coverage: float, *, centre: tuple[float, float] | None = None, angle: float = 0.0
+    shape: Shape,
+    coverage: float,
+    *,
+    centre: tuple[float, float] | None = None,
+    angle: float = 0.0,
+    keep_outside: bool = False,
 ) -> Positions:
     """Archimedean spiral at constant angular velocity: equally spaced arms, slow in the centre.
 
     centre: (y, x) [px], that of the field without one.  angle: [deg] of the start, from +x towards +y.
+    keep_outside: keep the samples outside the field, so that the path does not jump across its corners.
     Sang et al. 2016, doi:10.1186/s40679-016-0020-3.
     """
-    return _spiral("archimedean", shape, coverage, centre, angle)
+    return _spiral("archimedean", shape, coverage, centre, angle, keep_outside)
 
 
-def clv(shape: Shape, coverage: float, *, centre: tuple[float, float] | None = None, angle: float = 0.0) -> Positions:
+def clv(
+    shape: Shape,
+    coverage: float,
+    *,
+    centre: tuple[float, float] | None = None,
+    angle: float = 0.0,
+    keep_outside: bool = False,
+) -> Positions:
     """Archimedean spiral at constant linear velocity: equally spaced arms, samples a pixel apart.
 
-    centre: (y, x) [px], that of the field without one.  angle: [deg] of the start, from +x towards +y.
+    centre, angle, keep_outside: as for archimedean.
     Sang et al. 2016, doi:10.1186/s40679-016-0020-3.
     """
-    return _spiral("clv", shape, coverage, centre, angle)
+    return _spiral("clv", shape, coverage, centre, angle, keep_outside)
 
 
 def fermat(
@@ -114,18 +127,19 @@ def fermat(
     *,
     centre: tuple[float, float] | None = None,
     angle: float = 0.0,
+    keep_outside: bool = False,
     angle_step: float = GOLDEN_ANGLE,
 ) -> Positions:
     """Fermat spiral at constant angular velocity: equal areas in equal times, so samples of equal density everywhere.
 
-    centre: (y, x) [px], that of the field without one.  angle: [deg] of the start, from +x towards +y.
+    centre, angle, keep_outside: as for archimedean.
     angle_step: [deg] from sample to sample; the golden angle spreads them as a sunflower its seeds, a small step draws
         smooth arms for slow coils.
     Sang et al. 2016, doi:10.1186/s40679-016-0020-3; Vogel 1979, doi:10.1016/0025-5564(79)90080-4.
     """
     if not (math.isfinite(angle_step) and angle_step != 0):
         raise InvalidOption(f"angle_step: expected an angle other than 0 [deg], got {angle_step}")
-    return _spiral("fermat", shape, coverage, centre, angle, angle_step)
+    return _spiral("fermat", shape, coverage, centre, angle, keep_outside, angle_step)
 
 
 def lissajous(shape: Shape, coverage: float, *, ratio: float = GOLDEN_RATIO, phase: float = 90.0) -> Positions:
@@ -180,6 +194,7 @@ def _spiral(
     coverage: float,
     centre: tuple[float, float] | None,
     angle: float,
+    keep_outside: bool,
     angle_step: float = 0.0,
 ) -> Positions:
     ny, nx = _field(shape)
@@ -187,7 +202,7 @@ def _spiral(
     if not (-0.5 <= y <= ny - 0.5 and -0.5 <= x <= nx - 0.5):
         raise InvalidOption(f"centre: expected (y, x) in the field of {ny} × {nx} px, got ({y:g}, {x:g})")
     turns = _radians("angle", angle), _radians("angle_step", angle_step)
-    return _drawn(_core.spiral, shape, coverage, kind, (y, x), *turns)
+    return _drawn(_core.spiral, shape, coverage, kind, (y, x), *turns, keep_outside)
 
 
 def _drawn(draw: Callable[..., T], shape: Shape, coverage: float, *arguments: object) -> T:

@@ -9,7 +9,7 @@ import numpy as np
 
 from semrt.errors import InvalidOption
 from semrt.kernels import scan_path as paths
-from semrt.scan.scan_path import ScanPath
+from semrt.scan.scan_path import ScanPath, inside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -48,9 +48,10 @@ def _ede_spiral(shape: tuple[int, int], coverage: float | None, *, nominal: floa
 
 _SANG = "Sang et al. 2016, doi:10.1186/s40679-016-0020-3"
 _EDE = "Ede & Beanland 2020, doi:10.1038/s41598-020-65261-0"
-_CENTRE = {
+_SPIRAL = {
     "centre": (None, "(y, x) [px]; without it, the centre of the field"),
     "angle": (0.0, "of the start, from +x towards +y [deg]"),
+    "keep_outside": (False, "keep the samples outside the field, blanked: no jumps across its corners"),
 }
 
 PATTERNS: dict[str, Pattern] = {
@@ -59,16 +60,16 @@ PATTERNS: dict[str, Pattern] = {
         Pattern("raster", "whole rows, each from left to right", paths.raster, exact=False),
         Pattern("snake", "whole rows, every other one backwards", paths.snake, exact=False),
         Pattern(
-            "archimedean", "spiral at constant angular velocity, arms equally spaced", paths.archimedean, _CENTRE, _SANG
+            "archimedean", "spiral at constant angular velocity, arms equally spaced", paths.archimedean, _SPIRAL, _SANG
         ),
         Pattern(
             "fermat",
             "spiral at constant angular velocity, equal areas in equal times",
             paths.fermat,
-            _CENTRE | {"angle_step": (paths.GOLDEN_ANGLE, "from sample to sample [deg]")},
+            _SPIRAL | {"angle_step": (paths.GOLDEN_ANGLE, "from sample to sample [deg]")},
             _SANG,
         ),
-        Pattern("clv", "spiral at constant linear velocity, arms equally spaced", paths.clv, _CENTRE, _SANG),
+        Pattern("clv", "spiral at constant linear velocity, arms equally spaced", paths.clv, _SPIRAL, _SANG),
         Pattern(
             "ede-spiral",
             "the published spiral, pixel by pixel",
@@ -154,6 +155,7 @@ def generate(
         positions=positions,
         shape=shape,
         dwell_time=np.full(len(positions), float(dwell_time)),
+        blank=~inside(positions, shape),
         pattern=pattern,
         seed=seed,
         parameters={"coverage": coverage, **used},
