@@ -523,8 +523,14 @@ def test_a_scan_path_survives_its_csv_and_serves_as_a_mask(image, tmp_path):
     got = io.read(tmp_path / "path.csv")
     np.testing.assert_allclose(got.positions, planned.positions, atol=1e-3)
     np.testing.assert_array_equal(io.read(image, mask=tmp_path / "path.csv").visited, planned.visited)
-    with pytest.raises(InvalidOption, match=r"path\.csv: a scan path takes"):
-        io.read(tmp_path / "path.csv", pixel_size=1.0)
+    assert io.read(tmp_path / "path.csv", pixel_size="2nm").pixel_size == (2, 2)
+    with pytest.raises(InvalidOption, match=r"path\.csv: says itself"):
+        io.read(tmp_path / "path.csv", unvisited=0)
+    with pytest.raises(UnsupportedFormat, match=r"write a \.csv"):
+        io.write(tmp_path / "path.npz", planned)
+    with pytest.raises(UnsupportedFormat):
+        io.write(tmp_path / "image.csv", micrograph())
+    assert not (tmp_path / "image.csv").exists()
 
 
 def test_nan_and_a_chosen_value_mark_what_was_not_visited(tmp_path):

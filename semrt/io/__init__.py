@@ -79,13 +79,9 @@ def read(
     elif isinstance(pixel_size, int | float):
         pixel_size = (pixel_size, pixel_size)
     measured = _load(path)
-    if not isinstance(measured, Micrograph | SparseScan):
-        if mask is not None or unvisited is not None or pixel_size is not None:
-            raise InvalidOption(f"{path}: a scan path takes neither mask, unvisited nor pixel size")
-        return measured
     with _naming(path):
         if mask is not None or unvisited is not None:
-            if isinstance(measured, SparseScan):
+            if not isinstance(measured, Micrograph):
                 raise InvalidOption(f"{path}: says itself where the probe went; leave out mask and unvisited")
             if unvisited is not None:
                 measured = SparseScan.from_image(measured, unvisited)

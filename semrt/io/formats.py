@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
 
 from semrt.errors import UnsupportedFormat
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from semrt.data import Micrograph, SparseScan
     from semrt.scan import ScanPath
 
-    Measured = Micrograph | SparseScan | ScanPath
+    Measured: TypeAlias = Micrograph | SparseScan | ScanPath
 
 __all__ = ["FORMATS", "LOSSLESS", "SCAN_PATHS", "Format", "format_of", "suffix_of"]
 
