@@ -610,7 +610,7 @@ def test_an_image_with_nan_is_not_written_as_if_it_were_whole(tmp_path):
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = ["s10.tif", "s2.TIF", "S1.tif", "notes.txt", ".hidden.tif", "run.semrt.json", "below/s3.png", "old.tif"]
-    for name in [*names, "old.semrt.json", "old_error.tif", "µ [1].tif", "below/deep/s4.mrc"]:
+    for name in [*names, "old.semrt.json", "old_error.tif", "old_preview.png", "µ [1].tif", "below/deep/s4.mrc"]:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     return tmp_path

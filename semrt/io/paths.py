@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["expand_inputs", "output_path", "output_paths", "stem_of"]
 
 _SIDECAR = ".semrt.json"
+_WRITTEN_WITH = ("", "_error", "_preview")  # what the names of a result and of those beside it end in
 
 
 def expand_inputs(inputs: Sequence[str | Path], *, recursive: bool = False) -> list[Path]:
@@ -108,8 +109,7 @@ def _readable(entries: Iterable[Path]) -> Iterator[Path]:
     entries = list(entries)
     written = {(path.parent, path.name.removesuffix(_SIDECAR)) for path in entries if path.name.endswith(_SIDECAR)}
     for path in entries:
-        stem = stem_of(path)
-        ours = {(path.parent, stem), (path.parent, stem.removesuffix("_error"))} & written
+        ours = {(path.parent, stem_of(path).removesuffix(ending)) for ending in _WRITTEN_WITH} & written
         if suffix_of(path) in FORMATS and not ours and _is_plain_file(path):
             yield path
 
