@@ -4,8 +4,8 @@
     python benchmarks/infill.py --images FOLDER        # micrographs of your own
     python benchmarks/infill.py --quick                # without the slow peers
 
-PSNR [dB] and SSIM, intensities in [0, 1], against the micrograph blurred by a 5x5 Gaussian of sigma 2.5 px: micrographs
-are noisy, so the raw one is no truth (Ede 2020, doi:10.1038/s41598-020-65261-0). Simulated ones are known without noise.
+PSNR [dB] and SSIM, intensities in [0, 1], against the micrograph blurred by a 5x5 Gaussian of sigma 2.5 px, because the
+raw one is noisy and no truth (Ede 2020, doi:10.1038/s41598-020-65261-0). Simulated ones are known without noise.
 """
 
 from __future__ import annotations
