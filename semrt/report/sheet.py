@@ -25,7 +25,8 @@ TITLE = 34
 FOOT = 62
 BANNER = 132
 WARNING = 44
-CELL_AT_LEAST = 400
+CELL_AT_LEAST = 330
+CARD_AT_LEAST = 400
 COLOUR_BAR_AT_LEAST = 120
 
 
@@ -81,8 +82,9 @@ class Card:
 def lay_out(rows: Sequence[Sequence[Panel | Card]], caption: Caption) -> NDArray[np.uint8]:
     """Draw the banner, and the rows of panels below it; RGB (ny, nx, 3) uint8."""
     pictures = [panel.picture for row in rows for panel in row if isinstance(panel, Panel)]
-    cell = max(CELL_AT_LEAST, *(picture.shape[1] for picture in pictures))
-    columns = max(2 if cell == CELL_AT_LEAST else 1, *(len(row) for row in rows))
+    has_card = any(isinstance(panel, Card) for row in rows for panel in row)
+    cell = max(CARD_AT_LEAST if has_card else CELL_AT_LEAST, *(picture.shape[1] for picture in pictures))
+    columns = max(1 if cell > CARD_AT_LEAST else 2, *(len(row) for row in rows))
     heights = [max(_height(panel) for panel in row) + TITLE + FOOT for row in rows]
     top = MARGIN + BANNER + (WARNING if caption.warning else 0)
     sheet = blank(top + sum(heights) + MARGIN - FOOT // 2, 2 * MARGIN + columns * cell + (columns - 1) * GUTTER)

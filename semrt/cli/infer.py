@@ -1,0 +1,144 @@
+"""semrt infer: files in; results, and beside them how they were made, out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from semrt.cli._values import pixel_size, settings_of
+from semrt.errors import InvalidOption
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from semrt.backends import Session
+    from semrt.cli._batch import Summary
+    from semrt.tasks import Solver
+
+__all__ = ["infer"]
+
+FILE = click.Path(path_type=Path)
+
+
+@click.command(short_help="Run a model on files.")
+@click.argument("model")
+@click.argument("inputs", nargs=-1, required=True)
+@click.option("-o", "--output", type=FILE, default=".", show_default="here", help="Folder, or file of a single result.")
+@click.option("--format", "suffix", metavar="SUFFIX", help="Format of the results, such as tif, npz or mrc.")
+@click.option("--recursive", is_flag=True, help="Look into the folders below those given.")
+@click.option("--skip-existing", is_flag=True, help="Leave results that are there: resumes an interrupted batch.")
+@click.option("--overwrite", is_flag=True, help="Replace results that are there.")
+@click.option("--mask", type=FILE, help="Image or scan path that says where the probe went (non-zero).")
+@click.option("--unvisited", type=float, metavar="VALUE", help="Intensity where the probe did not go, such as 0.")
+@click.option("--pixel-size", type=pixel_size, metavar="LENGTH", help="Such as 0.02nm; replaces what the file says.")
+@click.option("--preview", is_flag=True, help="Draw samples, result and error map beside each result.")
+@click.option("--spectra", is_flag=True, help="Add power spectra to the preview.")
+@click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:N; auto is the fastest that opens.")
+@click.option("--threads", type=click.IntRange(min=1), help="Threads of the processor; one for each core by default.")
+@click.option("--precision", default="fp32", show_default=True, help="fp32, or one of the model's variants.")
+@click.option("--tile", type=click.IntRange(min=1), metavar="PX", help="Side of a tile; the model's own by default.")
+@click.option("--batch", type=click.IntRange(min=1), help="Tiles that run together; the model's own by default.")
+@click.option(
+    "--fallback",
+    type=click.Choice(["none", "classical"]),
+    default="none",
+    show_default=True,
+    help="What to do with a scan unlike those of the training: refuse it, or take the classical method.",
+)
+@click.option("--denoise", is_flag=True, help="Estimate visited pixels too, instead of keeping what was measured.")
+@click.option("--set", "pairs", multiple=True, metavar="NAME=VALUE", help="Another option of the model; repeatable.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def infer(model: str, inputs: tuple[str, ...], **given: Any) -> int:
+    """Run a model on files.
+
+    MODEL is a name that `semrt models list` shows, or a folder with a semrt.json. INPUTS are files, folders, or
+    patterns such as "scans/*.tif".
+
+    Each result is written as {input}_{model}.tif, and beside it the error map (_error.tif), how it was made
+    (.semrt.json) and, if asked for, a preview (_preview.png). Inputs are never touched. The names of the results go to
+    stdout, all else to stderr.
+    """
+    from semrt import engine, io
+    from semrt.cli import _results
+    from semrt.cli._batch import Batch
+
+    if given["skip_existing"] and given["overwrite"]:
+        raise InvalidOption("--skip-existing and --overwrite contradict each other; give one of them")
+    settings = {name: given[name] for name in ("tile", "batch", "fallback", "threads")} | _task_options(given)
+    name = _name(model, given["device"], given["precision"])
+    sources = io.expand_inputs(inputs, recursive=given["recursive"])
+    targets = io.output_paths(sources, name, given["output"], _suffix(given["suffix"]))
+    skipped = [source for source, target in targets.items() if given["skip_existing"] and target.exists()]
+    targets = {source: target for source, target in targets.items() if source not in skipped}
+    preview = given["preview"] or given["spectra"]
+    if not (given["overwrite"] or given["skip_existing"]):
+        _results.refuse_existing(targets.values(), preview=preview)
+    with engine.open_model(model, given["device"], threads=given["threads"], precision=given["precision"]) as opened:
+        batch = Batch(
+            opened,
+            header=_header(name, opened, len(targets), len(skipped)),
+            reading={key: given[key] for key in ("mask", "unvisited", "pixel_size")},
+            settings=settings,
+            overwrite=given["overwrite"],
+            preview=preview,
+            spectra=given["spectra"],
+        )
+        summary = batch.run(targets)
+    summary.skipped = [str(source) for source in skipped]
+    _print(name, summary, as_json=given["as_json"])
+    return summary.exit_code
+
+
+def _task_options(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Take the options that the model's task knows; the engine refuses others."""
+    import inspect
+
+    from semrt import engine
+
+    options = settings_of(given["pairs"])
+    ours = {*inspect.signature(engine.infer).parameters, *inspect.signature(engine.infer_many).parameters}
+    for name in options:
+        if name in ours:
+            raise InvalidOption(f"--set {name}: is no option of a model's task; see semrt infer --help")
+    return options | ({"denoise": True} if given["denoise"] else {})
+
+
+def _name(model: str, device: str, precision: str) -> str:
+    """Find the model before any work, and what results are named after it."""
+    from semrt import engine
+    from semrt.models import Manifest
+
+    found = engine.find_model(model, device, precision)
+    return Manifest.read(found).name if isinstance(found, Path) else model
+
+
+def _suffix(given: str | None) -> str | None:
+    return None if given is None else f".{given.removeprefix('.').lower()}"
+
+
+def _header(name: str, opened: Session | Solver, todo: int, skipped: int) -> str:
+    from semrt.backends import Session
+
+    where = f"on {opened.reason}" if isinstance(opened, Session) else "on the cpu"
+    left = f"; {skipped} there already" if skipped else ""
+    return f"{name} {where}: {todo} {'scan' if todo == 1 else 'scans'}{left}"
+
+
+def _print(name: str, summary: Summary, *, as_json: bool) -> None:
+    if summary.interrupted:
+        click.echo("semrt: interrupted; finished results are whole, and --skip-existing goes on from there", err=True)
+    if as_json:
+        report = {
+            "model": name,
+            "results": summary.results,
+            "failures": summary.failures,
+            "skipped": summary.skipped,
+            "interrupted": summary.interrupted,
+        }
+        click.echo(json.dumps(report, ensure_ascii=False))
+    else:
+        for result in summary.results:
+            click.echo(result["output"])
