@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 import platform
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,12 +11,13 @@ import numpy as np
 
 from semrt._version import __version__
 from semrt.errors import UnreadableFile
+from semrt.io.description import plain
 from semrt.models.manifest import sha256_of
 
 if TYPE_CHECKING:
     from semrt.backends import Session
 
-__all__ = ["json_ready", "of_network", "of_solver", "sidecar"]
+__all__ = ["of_network", "of_solver", "sidecar"]
 
 
 def of_network(session: Session) -> dict[str, Any]:
@@ -61,20 +60,7 @@ def sidecar(result: Any, source: str | Path) -> dict[str, Any]:
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         **result.provenance,
     }
-    return {key: json_ready(value) for key, value in record.items()}
-
-
-def json_ready(value: Any) -> Any:
-    """Turn a value into what JSON holds: NumPy's numbers into Python's, NaN and infinity into null, paths into text."""
-    if isinstance(value, Mapping):
-        return {str(key): json_ready(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [json_ready(entry) for entry in value]
-    if isinstance(value, np.ndarray | np.generic):
-        return json_ready(value.tolist())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value if value is None or isinstance(value, str | int | float | bool) else str(value)
+    return {key: plain(value) for key, value in record.items()}
 
 
 def _software() -> dict[str, str]:

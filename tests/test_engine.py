@@ -366,16 +366,3 @@ def test_the_record_beside_an_output_is_json_and_names_its_input(session, tmp_pa
     assert record["details"]["mean"] == pytest.approx(3.0, abs=0.1)
     with pytest.raises(UnreadableFile):
         provenance.sidecar(result, tmp_path / "gone.npy")
-
-
-def test_whatever_a_record_holds_becomes_json(tmp_path):
-    entries = {
-        1: np.float32(2),
-        "b": np.arange(2),
-        "c": (True, None),
-        "d": float("nan"),
-        "e": tmp_path,
-        "f": {"g": np.inf},
-    }
-    wanted = {"1": 2.0, "b": [0, 1], "c": [True, None], "d": None, "e": str(tmp_path), "f": {"g": None}}
-    assert provenance.json_ready(entries) == wanted

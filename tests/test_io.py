@@ -26,6 +26,7 @@ from semrt.errors import (
     UnreadableFile,
     UnsupportedFormat,
 )
+from semrt.io.description import plain
 from semrt.io.formats import format_of
 
 IMAGE_FORMATS = sorted(set(io.FORMATS) - {".csv"})
@@ -714,3 +715,18 @@ def test_importing_the_package_loads_none_of_the_libraries_of_the_formats():
 def test_a_name_that_no_file_system_allows_is_an_unreadable_input():
     with pytest.raises(UnreadableFile, match="too long"):
         io.expand_inputs(["a" * 300 + ".tif"])
+
+
+def test_whatever_a_record_holds_becomes_json(tmp_path):
+    entries = {
+        1: np.float32(2),
+        "b": np.arange(2),
+        "c": (True, None),
+        "d": float("nan"),
+        "e": tmp_path,
+        "f": {"g": np.inf},
+    }
+    wanted = {"1": 2.0, "b": [0, 1], "c": [True, None], "d": None, "e": str(tmp_path), "f": {"g": None}}
+    assert plain(entries) == wanted
+    with pytest.raises(InvalidValue, match="JSON"):
+        plain(object())
