@@ -5,9 +5,14 @@ namespace semrt {
 
 namespace {
 
+// Not std::hypot, whose last bit depends on the platform.
+double length(double y, double x) {
+    return std::sqrt(y * y + x * x);
+}
+
 double farthest_corner(Shape shape, Position centre) {
     double const bottom = static_cast<double>(shape.ny) - 0.5, right = static_cast<double>(shape.nx) - 0.5;
-    return std::hypot(std::max(centre.y + 0.5, bottom - centre.y), std::max(centre.x + 0.5, right - centre.x));
+    return length(std::max(centre.y + 0.5, bottom - centre.y), std::max(centre.x + 0.5, right - centre.x));
 }
 
 Position polar(Position centre, double r, double theta) {
@@ -15,7 +20,7 @@ Position polar(Position centre, double r, double theta) {
 }
 
 void refuse_endless(double samples) {
-    if (!(samples < 4e8)) throw std::invalid_argument("shape: the field is too elongated for a spiral");
+    if (!(samples < 4e8)) throw std::invalid_argument("shape: the field is too large or too elongated for this spiral");
 }
 
 }  // namespace
@@ -31,7 +36,7 @@ Path spiral(Shape shape, double coverage, Spiral kind, Position centre, double a
         }
     };
     auto const archimedean = [&](double pitch, auto const &emit) {
-        double const k = pitch / (2 * pi), turn = step / std::hypot(radius, k);  // r = k·θ
+        double const k = pitch / (2 * pi), turn = step / length(radius, k);  // r = k·θ
         double const n = std::ceil(radius / (k * turn));
         refuse_endless(n);
         for (double i = 0; i <= n; ++i) {
@@ -63,7 +68,7 @@ Path lissajous(Shape shape, double coverage, double ratio, double phase) {
     double const middle_y = 0.5 * static_cast<double>(shape.ny - 1), middle_x = 0.5 * static_cast<double>(shape.nx - 1);
     // From pixel border to pixel border, but for a rounding: the outermost pixels are visited as those inside.
     double const reach_y = middle_y + 0.499, reach_x = middle_x + 0.499;
-    double const turn = step / std::hypot(ratio * reach_y, reach_x);
+    double const turn = step / length(ratio * reach_y, reach_x);
     index const wanted = pixels_wanted(shape, coverage);
     auto const longest = 64 * static_cast<double>(shape.size()) + 1e4;
     Visits visits(shape);

@@ -80,7 +80,7 @@ Path path_until(Visits &visits, index wanted, Trace const &trace, bool keep_outs
 
 // The widest pitch for which trace(pitch, emit) still visits the pixels wanted, by bisection.
 //
-// guess: a pitch near it.  Throws std::invalid_argument if none above guess / 256 does.
+// guess: a pitch near it.  Throws std::invalid_argument if none above guess / 16 does.
 template <class Trace>
 double widest_pitch(Shape shape, index wanted, double guess, Trace const &trace) {
     Visits visits(shape);
@@ -94,7 +94,7 @@ double widest_pitch(Shape shape, index wanted, double guess, Trace const &trace)
         do {
             wide = fine;
             fine *= 0.8;
-            if (fine < guess / 256) throw std::invalid_argument("coverage: this path cannot visit so many pixels");
+            if (fine < guess / 16) throw std::invalid_argument("coverage: this path cannot visit so many pixels");
         } while (!suffices(fine));
     }
     while (wide - fine > 1e-3 * fine) {
