@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import semrt
 from command import SEMRT, fails, run
 from semrt.cli import COMMANDS, _values
+from semrt.cli._failures import tell
 from semrt.cli._values import coverage_text, length_text, pixel_size, settings_of
 from semrt.errors import InvalidOption
 
@@ -96,6 +97,25 @@ def test_an_added_command_without_its_packages_says_what_to_install(tmp_path):
     assert result.returncode == 5
     assert result.stderr.startswith("semrt: semrt hello needs no_such_package")
     assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (MemoryError(), 6, "out of memory on the host"),
+        (ModuleNotFoundError("No module named 'torch'", name="torch"), 5, 'pip install "semrt[export]"'),
+        (ModuleNotFoundError("No module named 'onnx.helper'", name="onnx.helper"), 5, "needs onnx"),
+        (ValueError("two\nlines"), 1, "unexpected ValueError: two lines; set SEMRT_DEBUG=1"),
+        (InvalidOption("tile: too small"), 2, "tile: too small"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+    ],
+)
+def test_every_failure_is_one_line_with_its_exit_code(capsys, error, code, words):
+    assert tell(error) == code
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.count("\n") == 1
+    assert words in told.err
 
 
 @pytest.mark.parametrize("typed", ["0.02", "-1nm", "0nm", "nm", "much"])

@@ -83,6 +83,11 @@ def test_every_instrument_gets_its_file(tmp_path, instrument):
     assert exported.read_bytes() == INSTRUMENTS[instrument].encode(io.read(tmp_path / "p.csv"))
 
 
+def test_an_instrument_has_a_short_name(tmp_path):
+    run("scan", "clv", "--shape", "32", "-o", tmp_path / "p.csv", *("--export", "obi", "--export", "fei"))
+    assert {"p_open-beam-interface.csv", "p_fei-stream.str"} <= set(names(tmp_path))
+
+
 def test_the_dose_follows_from_the_current(tmp_path):
     arguments = ("scan", "raster", "--shape", "10", "--pixel-size", "0.1nm", "--probe-current", 16.02176634, "--json")
     told = json.loads(run(*arguments, "-o", tmp_path / "p.csv").stdout)

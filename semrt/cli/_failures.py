@@ -7,11 +7,12 @@ import traceback
 
 import click
 
-from semrt.errors import OutOfMemory, SemrtError
+from semrt.errors import MissingDependency, OutOfMemory, SemrtError
 
 __all__ = ["INTERRUPTED", "exit_code", "log_traceback", "message", "tell"]
 
 INTERRUPTED = 130
+TRAINING = ("torch", "onnx", "onnxscript", "onnxconverter_common")  # what the runtime never imports
 
 
 def tell(error: BaseException) -> int:
@@ -29,12 +30,11 @@ def log_traceback(error: BaseException) -> None:
 
 def message(error: BaseException) -> str:
     """What went wrong, in one line."""
+    error = _translated(error)
     if isinstance(error, click.ClickException):
         words = error.format_message()
     elif isinstance(error, SemrtError):
         words = str(error)
-    elif isinstance(error, MemoryError):
-        words = str(OutOfMemory("the host"))
     elif isinstance(error, KeyboardInterrupt | click.Abort):
         words = "interrupted"
     else:
@@ -44,8 +44,20 @@ def message(error: BaseException) -> str:
 
 def exit_code(error: BaseException) -> int:
     """Return the exit code that goes with an error."""
+    error = _translated(error)
     if isinstance(error, click.ClickException | SemrtError):
         return error.exit_code
     if isinstance(error, KeyboardInterrupt | click.Abort):
         return INTERRUPTED
-    return OutOfMemory.exit_code if isinstance(error, MemoryError) else 1
+    return 1
+
+
+def _translated(error: BaseException) -> BaseException:
+    """Say in semrt's words what Python says in its own."""
+    if isinstance(error, SemrtError):
+        return error
+    if isinstance(error, MemoryError):
+        return OutOfMemory("the host")
+    if isinstance(error, ModuleNotFoundError) and (package := (error.name or "").partition(".")[0]) in TRAINING:
+        return MissingDependency(package, "export", "training and export")
+    return error

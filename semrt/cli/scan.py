@@ -44,6 +44,7 @@ def _list(ctx: click.Context, param: click.Parameter, wanted: bool) -> None:
 
 
 MICROSECONDS = click.FloatRange(min=0)
+SHORT = {"obi": "open-beam-interface", "freescan": "de-freescan", "fei": "fei-stream"}
 
 
 @click.command(cls=_ListsPatterns, short_help="Draw a scan path, or take the sparse scan of an image.")
@@ -64,7 +65,13 @@ MICROSECONDS = click.FloatRange(min=0)
 )
 @click.option("--pixel-size", type=_values.pixel_size, metavar="LENGTH", help="Such as 0.02nm.")
 @click.option("--probe-current", type=float, metavar="PA", help="For the dose [pA].")
-@click.option("--export", "instruments", multiple=True, metavar="NAME", help="Write for an instrument too; repeatable.")
+@click.option(
+    "--export",
+    "instruments",
+    multiple=True,
+    metavar="NAME",
+    help="Write for an instrument too: obi, freescan, fei, npy.",
+)
 @click.option("--sample", "image", type=click.Path(path_type=Path), help="Record this image along the path.")
 @click.option("--probe-sigma", type=click.FloatRange(min=0), default=0.0, help="Width of the probe that records [px].")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -91,9 +98,10 @@ def scan(
     micrograph = None if image is None else _micrograph(image)
     if probe_sigma and micrograph is None:
         raise InvalidOption("--probe-sigma: is of the probe that records an image; give one with --sample")
-    for instrument in instruments:
-        if instrument not in INSTRUMENTS:
-            raise InvalidOption.unknown("--export", instrument, INSTRUMENTS)
+    instruments = tuple(SHORT.get(name, name) for name in instruments)
+    for name in instruments:
+        if name not in INSTRUMENTS:
+            raise InvalidOption.unknown("--export", name, {*INSTRUMENTS, *SHORT})
     path = _drawn(pattern, micrograph, **drawn)
     told = scan_csv.sidecar(path, probe_current=probe_current)
     files = _files(output or Path(f"{pattern}.csv"), ["mask", *instruments], sampled=micrograph is not None)
