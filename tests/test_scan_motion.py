@@ -242,6 +242,7 @@ def test_what_cannot_be_sampled_is_refused():
         ({"settle_time": -1.0}, InvalidValue),
         ({"flyback_time": math.inf}, InvalidValue),
         ({"pixel_size": (0.0, 1.0)}, InvalidValue),
+        ({"rotation": math.nan}, InvalidValue),
     ],
 )
 def test_a_path_that_cannot_be_is_refused(known, error):

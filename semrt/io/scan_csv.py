@@ -33,6 +33,16 @@ SUFFIXES = (".csv",)
 _COLUMNS = ("index", "x_px", "y_px", "dwell_us", "blank", "x_nominal_px", "y_nominal_px", "intensity")
 _LAYOUT = 1  # of the JSON file; raised when its keys change meaning
 _LINES = 2**14  # written at a time
+_NUMBER = (int, float)
+_KINDS: dict[str, type | tuple[type, ...]] = {
+    "pattern": str,
+    "seed": int,
+    "parameters": dict,
+    "flyback_time_us": _NUMBER,
+    "settle_time_us": _NUMBER,
+    "rotation_deg": _NUMBER,
+}
+_NAMES = {str: "text", int: "a whole number", dict: "a mapping", _NUMBER: "a number"}
 
 
 def read(path: Path) -> ScanPath | SparseScan:
@@ -57,13 +67,13 @@ def read(path: Path) -> ScanPath | SparseScan:
         shape=known["shape"],
         dwell_time=columns.get("dwell_us", np.ones(n)),
         blank=blank != 0,
-        pattern=str(known.get("pattern", "")),
-        seed=int(known.get("seed", 0)),
+        pattern=known.get("pattern", ""),
+        seed=known.get("seed", 0),
         parameters=known.get("parameters", {}),
         nominal=nominal,
         flyback_time=known.get("flyback_time_us", 0.0),
         settle_time=known.get("settle_time_us", 0.0),
-        pixel_size=known.get("pixel_size_nm"),
+        pixel_size=tuple(known["pixel_size_nm"]) if "pixel_size_nm" in known else None,
         rotation=known.get("rotation_deg", 0.0),
     )
     if "intensity" not in columns:
@@ -204,8 +214,17 @@ def _known(path: Path) -> dict[str, Any]:
         raise UnreadableFile(beside, why) from why
     match known:
         case {"shape": [int(ny), int(nx)]} if ny > 0 and nx > 0:
-            return {**known, "shape": (ny, nx)}
-    raise UnsupportedFormat(beside, 'expected the shape of the field: {"shape": [ny, nx]}')
+            known["shape"] = (ny, nx)
+        case _:
+            raise UnsupportedFormat(beside, 'expected the shape of the field: {"shape": [ny, nx]}')
+    known = {key: value for key, value in known.items() if value is not None}
+    for key, wanted in _KINDS.items():
+        if key in known and not isinstance(known[key], wanted):
+            raise UnsupportedFormat(beside, f"{key}: expected {_NAMES[wanted]}, got {known[key]!r}")
+    match known.get("pixel_size_nm"):
+        case None | [int() | float(), int() | float()]:
+            return known
+    raise UnsupportedFormat(beside, f"pixel_size_nm: expected [dy, dx] in nm, got {known['pixel_size_nm']!r}")
 
 
 def _text(values: NDArray[Any]) -> list[str]:

@@ -81,6 +81,8 @@ class ScanPath:
         for name in ("flyback_time", "settle_time"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
                 raise InvalidValue(name, "0 µs or more", getattr(self, name))
+        if not math.isfinite(self.rotation):
+            raise InvalidValue("rotation", "a finite angle [deg]", self.rotation)
         if self.pixel_size is not None and not (np.isfinite(self.pixel_size).all() and min(self.pixel_size) > 0):
             raise InvalidValue("pixel_size", "(dy, dx) above zero [nm]", self.pixel_size, "use None when it is unknown")
         object.__setattr__(self, "shape", (int(self.shape[0]), int(self.shape[1])))
