@@ -230,6 +230,7 @@ def test_a_device_for_a_method_that_has_none(tmp_path, out):
         (["--set", "colour"], "NAME=VALUE"),
         (["--set", "tile=64"], "--set tile"),
         (["--set", "n_threads=4"], "n_threads"),
+        (["--set", "denoise=maybe"], "--set denoise"),
         (["--set", "depth=4"], "--set depth"),
         (["--unvisited", "zero"], "--unvisited"),
         (["--skip-existing", "--overwrite"], "contradict"),

@@ -182,7 +182,7 @@ def test_progress_goes_to_stderr_in_plain_lines(tmp_path):
         written(tmp_path / f"{i}.npz")
     result = run("infer", "kriging", tmp_path, "-o", tmp_path / "out")
     lines = result.stderr.splitlines()
-    assert lines[0] == "kriging on the cpu: 3 scans"
+    assert lines[0] == "3 scans with kriging on the cpu"
     assert [line.split()[0] for line in lines[1:]] == ["[1/3]", "[2/3]", "[3/3]"]
     assert "\x1b" not in result.stderr
 

@@ -99,10 +99,10 @@ def _task_options(given: Mapping[str, Any]) -> dict[str, Any]:
     from semrt import engine
 
     options = settings_of(given["pairs"])
-    ours = {*inspect.signature(engine.infer).parameters, *inspect.signature(engine.infer_many).parameters}
+    ours = {*inspect.signature(engine.infer).parameters, *inspect.signature(engine.infer_many).parameters, "denoise"}
     for name in options:
         if name in ours:
-            raise InvalidOption(f"--set {name}: is no option of a model's task; see semrt infer --help")
+            raise InvalidOption(f"--set {name}: is for further options of a model alone; see semrt infer --help")
     return options | ({"denoise": True} if given["denoise"] else {})
 
 
@@ -123,8 +123,8 @@ def _header(name: str, opened: Session | Solver, todo: int, skipped: int) -> str
     from semrt.backends import Session
 
     where = f"on {opened.reason}" if isinstance(opened, Session) else "on the cpu"
-    left = f"; {skipped} there already" if skipped else ""
-    return f"{name} {where}: {todo} {'scan' if todo == 1 else 'scans'}{left}"
+    left = f" ({skipped} there already)" if skipped else ""
+    return f"{todo} {'scan' if todo == 1 else 'scans'}{left} with {name} {where}"
 
 
 def _print(name: str, summary: Summary, *, as_json: bool) -> None:

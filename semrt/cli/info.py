@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["info"]
 
+UNITS = {"_px_per_us2": "px/µs²", "_px_per_us": "px/µs", "_px": "px", "_us": "µs", "_nm": ""}  # a length brings its own
+
 
 @click.command(short_help="Show what a file holds: shape, pixel size, coverage.")
 @click.argument("file", type=click.Path(path_type=Path))
@@ -44,10 +46,10 @@ def _print(name: str, value: Any) -> None:
     if isinstance(value, dict):
         for key, entry in value.items():
             _print(f"{name}.{key}", entry)
-    else:
-        words = name.removesuffix("_px").removesuffix("_nm").replace("_", " ")
-        unit = " px" if name.endswith("_px") else ""
-        click.echo(f"{words:<24} {_text(name, value)}{unit}")
+        return
+    ending, unit = next(((ending, unit) for ending, unit in UNITS.items() if name.endswith(ending)), ("", ""))
+    words = name.removesuffix(ending).replace("_", " ")
+    click.echo(f"{words:<28} {_text(name, value)} {unit}".rstrip())
 
 
 def _described(held: Micrograph | SparseScan | ScanPath) -> dict[str, Any]:
@@ -59,7 +61,7 @@ def _described(held: Micrograph | SparseScan | ScanPath) -> dict[str, Any]:
 
 
 def _of_image(held: Micrograph | SparseScan) -> dict[str, Any]:
-    from semrt.data import SparseScan
+    from semrt.data import Micrograph, SparseScan
     from semrt.kernels import mask_statistics
 
     described: dict[str, Any] = {"shape": held.shape, "pixel_size_nm": held.pixel_size}
@@ -74,12 +76,14 @@ def _of_image(held: Micrograph | SparseScan) -> dict[str, Any]:
             "exposure": held.exposure is not None,
         }
     described["intensity"] = {
-        "min": seen.min(),
-        "max": seen.max(),
-        "mean": seen.mean(dtype=float),
-        "std": seen.std(dtype=float),
+        "min": float(seen.min()),
+        "max": float(seen.max()),
+        "mean": float(seen.mean(dtype=float)),
+        "std": float(seen.std(dtype=float)),
     }
     described["metadata"] = dict(held.metadata)
+    if isinstance(held, Micrograph) and held.provenance:
+        described["provenance"] = dict(held.provenance)
     return {"kind": "sparse scan" if isinstance(held, SparseScan) else "micrograph", **described}
 
 
@@ -90,4 +94,4 @@ def _text(name: str, value: Any) -> str:
         return "unknown" if value is None else " x ".join(length_text(length) for length in dict.fromkeys(value))
     if name == "coverage":
         return coverage_text(value)
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
