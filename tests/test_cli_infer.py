@@ -217,11 +217,11 @@ def test_ctrl_c_leaves_whole_results_and_skip_existing_goes_on(tmp_path):
     ) as process:
         stdout, stderr = interrupted(process, lambda: len(list(out.glob("*_kriging.tif"))) >= 2)
     assert process.returncode == 130, stderr
-    assert stderr.splitlines()[-1].startswith("semrt: interrupted")
+    assert stderr.splitlines()[-1].startswith("semrt: interrupted; finished results are whole, and --skip-existing")
     assert "Traceback" not in stderr
     done = sorted(out.glob("*_kriging.tif"))
     assert 2 <= len(done) < n
-    assert set(map(str, done)) >= set(stdout.split())
+    assert set(map(str, done)) >= set(stdout.splitlines()) > set(), "finished results are named"
     for path in done:
         assert io.read(path).shape == (160, 160)
         assert path.with_name(f"{path.stem}_error.tif").exists()

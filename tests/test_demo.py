@@ -58,11 +58,14 @@ def test_a_seed_gives_the_same_demo_again(tmp_path):
 
 
 def test_an_image_of_one_s_own_is_scanned(tmp_path):
-    io.write(tmp_path / "mine.tif", Micrograph(waves((80, 120)), pixel_size=(2.0, 2.0)))
+    counts = 1000 * waves((80, 120))
+    io.write(tmp_path / "mine.tif", Micrograph(counts, pixel_size=(2.0, 2.0)))
     told = demo(tmp_path / "demo", "--model", "kriging", "--image", tmp_path / "mine.tif", "--pattern", "random")
     scan = io.read(told["files"]["scan"])
     assert scan.pixel_size == pytest.approx((2.0, 2.0))
-    np.testing.assert_array_equal(scan.intensity[scan.visited], waves((80, 120))[scan.visited])
+    np.testing.assert_array_equal(scan.intensity[scan.visited], counts[scan.visited])
+    inferred = io.read(told["files"]["output"]).intensity
+    assert told["scores"]["kriging"]["psnr"] == pytest.approx(metrics.psnr(inferred, counts, np.ptp(counts)), abs=1e-3)
 
 
 def test_the_preview_is_a_picture_of_two_rows(tmp_path):
