@@ -46,7 +46,7 @@ def bench(model: str, as_json: bool, **given: Any) -> None:
     scan = simulated_scan(*drawn, shape=given.pop("shape")).measured
     report = measure(model, scan, **given)
     if as_json:
-        click.echo(json.dumps(report, ensure_ascii=False))
+        click.echo(json.dumps(report))
     else:
         for line in _lines(report):
             click.echo(line)

@@ -50,7 +50,7 @@ def demo(output: Path | None, as_json: bool, **given: Any) -> None:
     """
     report = _run(output or _free_folder(), **given)
     if as_json:
-        click.echo(json.dumps(report, ensure_ascii=False))
+        click.echo(json.dumps(report))
         return
     scan = report["scan"]
     click.echo(f"{scan['pattern']} scan, coverage {_values.coverage_text(scan['coverage'])}, seed {scan['seed']}")

@@ -33,9 +33,7 @@ def doctor(as_json: bool) -> int:
                 click.echo(f"{'':<7}{'':<14} -> {finding.cure}")
     faults = sum(finding.state == "fault" for finding in findings)
     if as_json:
-        click.echo(
-            json.dumps({"ready": faults == 0, "findings": [asdict(found) for found in findings]}, ensure_ascii=False)
-        )
+        click.echo(json.dumps({"ready": faults == 0, "findings": [asdict(found) for found in findings]}))
     else:
         click.echo("ready" if faults == 0 else f"{faults} {'faults' if faults > 1 else 'fault'} to mend")
     return DeviceUnavailable.exit_code if faults else 0

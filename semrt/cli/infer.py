@@ -138,7 +138,7 @@ def _print(name: str, summary: Summary, *, as_json: bool) -> None:
             "skipped": summary.skipped,
             "interrupted": summary.interrupted,
         }
-        click.echo(json.dumps(report, ensure_ascii=False))
+        click.echo(json.dumps(report))
     else:
         for result in summary.results:
             click.echo(result["output"])

@@ -36,7 +36,7 @@ def info(file: Path, as_json: bool, **reading: Any) -> None:
     held = io.read(file, **reading)
     described = {"file": str(file), **_described(held)}
     if as_json:
-        click.echo(json.dumps(plain(described), ensure_ascii=False))
+        click.echo(json.dumps(plain(described)))
         return
     for name, value in described.items():
         _print(name, value)

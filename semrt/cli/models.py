@@ -27,7 +27,7 @@ def list_(as_json: bool) -> None:
     """List the models that have a name, and the methods that need none."""
     entries = _entries()
     if as_json:
-        click.echo(json.dumps(entries, ensure_ascii=False))
+        click.echo(json.dumps(entries))
         return
     width = max(len(name) for name in entries)
     for name, entry in entries.items():
@@ -47,7 +47,7 @@ def show(name: str, as_json: bool) -> None:
     folder = find(name)
     manifest = asdict(Manifest.read(folder))
     if as_json:
-        click.echo(json.dumps(manifest | {"folder": str(folder)}, ensure_ascii=False))
+        click.echo(json.dumps(manifest | {"folder": str(folder)}))
         return
     for line in _lines({"folder": str(folder)} | manifest):
         click.echo(line)

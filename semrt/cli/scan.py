@@ -202,7 +202,7 @@ def _print(path: ScanPath, files: dict[str, Path], told: dict[str, Any], *, as_j
 
     if as_json:
         report = {"files": {role: str(file) for role, file in files.items()}, **told}
-        click.echo(json.dumps(plain(report), ensure_ascii=False))
+        click.echo(json.dumps(plain(report)))
         return
     found = told["statistics"]
     summary = (
