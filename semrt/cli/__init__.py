@@ -105,8 +105,7 @@ def _unavailable(name: str, why: MissingDependency) -> click.Command:
 def _prepare_terminal() -> None:
     if hasattr(signal, "SIGBREAK"):  # on Windows the only signal that reaches one process of a group
         signal.signal(signal.SIGBREAK, signal.default_int_handler)
+    # A console with an old code page lacks σ and µ: write a question mark rather than fail.
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(
-            stream, "reconfigure"
-        ):  # a Windows console of an old code page lacks σ and µ: write ? rather than fail
+        if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
