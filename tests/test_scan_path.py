@@ -213,6 +213,14 @@ def test_the_hilbert_curve_visits_every_pixel_once_and_never_jumps(shape):
     assert np.count_nonzero(steps > 1) <= 1  # one diagonal step where both sides are odd
 
 
+@pytest.mark.parametrize("coverage", [0.06, 0.1, 0.3, 0.7])
+def test_a_sparse_hilbert_curve_leaves_no_corner_out(coverage):
+    visited = generate("hilbert", (200, 300), coverage).visited
+    for half in (visited[:, :150], visited[:, 150:]):
+        for quarter in (half[:100], half[100:]):
+            assert quarter.mean() == pytest.approx(coverage, rel=0.1)
+
+
 @pytest.mark.parametrize("coverage", [1.0, 0.25, 0.05])
 def test_interleaved_passes_keep_successive_samples_apart(coverage):
     path = generate("interleaved", (60, 60), coverage, skip=4)

@@ -57,15 +57,19 @@ void fill(Node corner, Node along, Node across, Emit const &emit) {
 }
 
 // The curve through rows × columns nodes that share the field evenly, from node to node in steps of at most a pixel.
+//
+// scale: shrinks it around the centre of the field.
 template <class Emit>
-void trace_hilbert(Shape shape, index rows, index columns, Emit const &emit) {
-    double const dy = static_cast<double>(shape.ny) / static_cast<double>(rows);
-    double const dx = static_cast<double>(shape.nx) / static_cast<double>(columns);
+void trace_hilbert(Shape shape, index rows, index columns, double scale, Emit const &emit) {
+    auto const along = [scale](index k, index nodes, index n) {
+        double const pitch = scale * static_cast<double>(n) / static_cast<double>(nodes);
+        return 0.5 * static_cast<double>(n - 1) +
+               (static_cast<double>(k) - 0.5 * static_cast<double>(nodes - 1)) * pitch;
+    };
     Position last{};
     bool started = false, wanted = true;
     auto const to = [&](Node node) {
-        Position const next{(static_cast<double>(node.y) + 0.5) * dy - 0.5,
-                            (static_cast<double>(node.x) + 0.5) * dx - 0.5};
+        Position const next{along(node.y, rows, shape.ny), along(node.x, columns, shape.nx)};
         if (!started) {
             wanted = emit(Position{rounded(next.y), rounded(next.x)});
         } else if (wanted) {
@@ -92,23 +96,39 @@ void trace_hilbert(Shape shape, index rows, index columns, Emit const &emit) {
 Path hilbert(Shape shape, double coverage) {
     index const wanted = pixels_wanted(shape, coverage);
     Visits visits(shape);
+    auto const count = [&](index rows, index columns, double scale) {
+        visits.forget();
+        trace_hilbert(shape, rows, columns, scale, [&](Position at) { return visits.visit(at); });
+        return visits.count();
+    };
     // Nodes come in whole rows and columns: of the lattices near the guess, that which visits fewest pixels too many.
     auto const guess = [&](index n) { return static_cast<index>(std::floor(coverage * static_cast<double>(n) + 0.5)); };
-    index fewest = shape.size() + 1, best_rows = shape.ny, best_columns = shape.nx;
+    index fewest = shape.size() + 1, rows = shape.ny, columns = shape.nx;
     for (index i = -3; i <= 3; ++i) {
-        for (index k = -3; k <= 3; ++k) {
-            index const rows = std::clamp<index>(guess(shape.ny) + i, 1, shape.ny);
-            index const columns = std::clamp<index>(guess(shape.nx) + k, 1, shape.nx);
-            visits.forget();
-            trace_hilbert(shape, rows, columns, [&](Position at) { return visits.visit(at); });
-            if (visits.count() >= wanted && visits.count() < fewest) {
-                fewest = visits.count();
-                best_rows = rows;
-                best_columns = columns;
+        for (index k = -3; k <= 3 && fewest > wanted; ++k) {
+            index const ny = std::clamp<index>(guess(shape.ny) + i, 1, shape.ny);
+            index const nx = std::clamp<index>(guess(shape.nx) + k, 1, shape.nx);
+            index const pixels = count(ny, nx, 1);
+            if (pixels >= wanted && pixels < fewest) {
+                fewest = pixels;
+                rows = ny;
+                columns = nx;
             }
         }
     }
-    return path_until(visits, wanted, [&](auto const &emit) { trace_hilbert(shape, best_rows, best_columns, emit); });
+    // Where these are many, shrinking by up to half a pitch at each border sheds some: cut short, the curve would leave
+    // a corner of the field out. Not by bisection, as pixels come and go with the rounding of whole lines.
+    double scale = 1;
+    constexpr index scales = 32;
+    for (index i = 1; i < scales && fewest > wanted + wanted / 500; ++i) {
+        double const smaller = 1 - static_cast<double>(i) / static_cast<double>(scales * std::min(rows, columns));
+        index const pixels = count(rows, columns, smaller);
+        if (pixels >= wanted && pixels < fewest) {
+            fewest = pixels;
+            scale = smaller;
+        }
+    }
+    return path_until(visits, wanted, [&](auto const &emit) { trace_hilbert(shape, rows, columns, scale, emit); });
 }
 
 }  // namespace semrt

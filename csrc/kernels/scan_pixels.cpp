@@ -141,9 +141,9 @@ Path random_walk(Shape shape, double coverage, double amplitude, std::uint64_t s
             index low = part(i, lines, across), high = part(i + 1, lines, across) - 1;
             if (amplitude >= 0) {
                 double const middle = 0.5 * static_cast<double>(low + high);
-                low = std::max(low, static_cast<index>(std::floor(middle - std::min(amplitude, middle))));
-                high = std::min(high,
-                                static_cast<index>(std::ceil(std::min(middle + amplitude, static_cast<double>(high)))));
+                double const reach = std::min(amplitude, static_cast<double>(across));
+                low = std::max(low, static_cast<index>(std::floor(middle - reach)));
+                high = std::min(high, static_cast<index>(std::ceil(middle + reach)));
             }
             index at = low + drawn(random, high - low + 1);
             for (index k = 0; k < steps; ++k) {

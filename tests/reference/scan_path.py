@@ -285,11 +285,11 @@ def hilbert_nodes(rows, columns):
 
 
 def hilbert(shape, coverage):
-    def trace(rows, columns):
-        nodes = [
-            ((y + 0.5) * (shape[0] / rows) - 0.5, (x + 0.5) * (shape[1] / columns) - 0.5)
-            for y, x in hilbert_nodes(rows, columns)
-        ]
+    def trace(rows, columns, scale):
+        def along(k, nodes, size):
+            return 0.5 * (size - 1) + (k - 0.5 * (nodes - 1)) * (scale * size / nodes)
+
+        nodes = [(along(y, rows, shape[0]), along(x, columns, shape[1])) for y, x in hilbert_nodes(rows, columns)]
         yield rounded(nodes[0][0]), rounded(nodes[0][1])
         for (y0, x0), (y1, x1) in itertools.pairwise(nodes):
             far = max(abs(y1 - y0), abs(x1 - x0))
@@ -297,13 +297,24 @@ def hilbert(shape, coverage):
             for i in range(1, n + 1):
                 yield rounded(y0 + i / n * (y1 - y0)), rounded(x0 + i / n * (x1 - x0))
 
+    def count(lattice):
+        return len({pixel_of(position, shape) for position in trace(*lattice)})
+
     n = wanted(shape, coverage)
-    fewest, best = math.inf, shape
+    fewest, best = math.inf, (*shape, 1.0)
+
+    def tried(lattice):
+        nonlocal fewest, best
+        pixels = count(lattice)
+        if n <= pixels < fewest:
+            fewest, best = pixels, lattice
+
     for i, k in itertools.product(range(-3, 4), repeat=2):
-        rows, columns = (min(max(half_up(coverage * size) + j, 1), size) for size, j in zip(shape, (i, k), strict=True))
-        count = len({pixel_of(position, shape) for position in trace(rows, columns)})
-        if n <= count < fewest:
-            fewest, best = count, (rows, columns)
+        tried((*(min(max(half_up(coverage * size) + j, 1), size) for size, j in zip(shape, (i, k), strict=True)), 1.0))
+    rows, columns, _ = best
+    for i in range(1, 32):
+        if fewest > n + n // 500:
+            tried((rows, columns, 1 - i / (32 * min(rows, columns))))
     return until(trace(*best), shape, n)[0]
 
 
