@@ -200,6 +200,7 @@ def test_the_manifest_says_how_the_model_was_made_and_what_it_does(toy_run, tmp_
     assert "# toy 2.1" in card
     assert "no real micrograph was seen" in card
     assert "60 steps" in card
+    assert [row["steps"] for row in manifest.training["curve"]][-1] == 60
 
 
 def test_a_model_that_gains_nothing_is_not_published(tmp_path, monkeypatch):

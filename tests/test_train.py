@@ -324,7 +324,7 @@ def test_no_held_out_scan_is_one_of_the_training():
 def test_the_domain_states_the_coverage_and_a_gap_that_such_coverage_leaves():
     domain = small().domain()
     assert domain["coverage"] == [1 / 120, 1 / 4]
-    assert 10 < domain["largest_gap"] < 64 * 2**0.5
+    assert 10 < domain["largest_gap"] < 2 * 64 * 2**0.5  # a disk about one corner that reaches the other
     json.dumps(domain)
 
 

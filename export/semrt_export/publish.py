@@ -101,7 +101,7 @@ def publish(
                 "dtypes": graphs.half_dtypes,
             }
         },
-        training=_training(recipe, config, progress, network, images_credit),
+        training=_training(recipe, config, progress, network, images_credit) | {"curve": _curve(run)},
         figures={"score": round(evaluation.score, 4), "held_out": list(evaluation.table), "onnx_to_torch": graphs.gap},
         licence="Apache-2.0",
     )
@@ -174,6 +174,14 @@ def _training(
         "hours": round(progress["seconds"] / 3600, 2),
         "parameters": sum(weight.numel() for weight in network.parameters()),
     }
+
+
+def _curve(run: RunFolder) -> list[dict[str, float]]:
+    """What training time bought: the score on the held-out data as training went on."""
+    return [
+        {"steps": int(row["step"]), "minutes": round(row["seconds"] / 60, 1), "score": round(row["score"], 3)}
+        for row in run.rows("held_out")
+    ]
 
 
 def _write(target: Path, manifest: Manifest, graphs: _Graphs, card: str) -> None:
