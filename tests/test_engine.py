@@ -98,6 +98,12 @@ def test_neither_tile_nor_batch_changes_the_result(session, tile, batch):
     np.testing.assert_allclose(tiled.intensity, whole.intensity, atol=1e-6)
 
 
+@pytest.mark.parametrize(("tile", "batch"), [(64, 8), (512, 4), (1024, 1), (2048, 1)])
+def test_large_tiles_run_in_small_batches_unless_told_otherwise(session, tile, batch):
+    result = engine.infer(micrograph(), session, tile=tile)
+    assert result.provenance["tiling"]["batch"] == batch
+
+
 def test_each_option_reaches_the_function_that_takes_it(session):
     measured = micrograph()
     plain = engine.infer(measured, session).intensity

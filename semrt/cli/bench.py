@@ -27,7 +27,7 @@ __all__ = ["bench"]
 @click.option("--threads", type=click.IntRange(min=1), help="Threads of the processor; one for each core by default.")
 @click.option("--precision", default="fp32", show_default=True, help="fp32, or one of the model's variants.")
 @click.option("--tile", type=click.IntRange(min=1), metavar="PX", help="Side of a tile; the model's own by default.")
-@click.option("--batch", type=click.IntRange(min=1), help="Tiles that run together; the model's own by default.")
+@click.option("--batch", type=click.IntRange(min=1), help="Tiles that run together; as suits the device by default.")
 @click.option("--runs", type=click.IntRange(min=10), default=100, show_default=True, help="Of latency and throughput.")
 @click.option(
     "--at-most", type=click.FloatRange(min=0), default=20, show_default=True, help="Seconds for each of them."

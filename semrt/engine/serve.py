@@ -75,7 +75,7 @@ def infer(
 ) -> Any:
     """Infer what was not measured; the result says in its provenance what made it.
 
-    tile [px], batch: those of the model's manifest when None.
+    tile [px]: that of the model's manifest when None.  batch: as many tiles as suit the device when None.
     fallback: what may be done with a measurement unlike those that the model was trained on: "none", or "classical" for
         the task's best method without a network.
     threads: of the kernels around the network; those of the session when None.

@@ -59,7 +59,7 @@ class InfillRecipe:
     input_channels = INPUT_CHANNELS
     output_channels = ("intensity",)
     normalisation = "Intensities are standardised by mean and spread of the visited pixels, as semrt.tasks.infill does."
-    tile = 1024
+    tile = 1344  # with its halo: 2 × 2 tiles make 2048², 4 × 4 make 4096², with little overlap
 
     def __post_init__(self) -> None:
         for option in ("images", "held_out_images", "coverage", "widths"):  # JSON knows no tuples
