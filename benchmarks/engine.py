@@ -1,168 +1,260 @@
-"""What does the engine cost beside the network, and the command line beside the engine, in time and memory?
+"""What does the engine add to the network in time and memory, and the command line to the engine?
 
-    python benchmarks/engine.py            # some minutes
-    python benchmarks/engine.py --quick    # small fields, few runs
+    python benchmarks/engine.py                        # a few minutes
+    python benchmarks/engine.py --quick                # small fields alone
+    python benchmarks/engine.py --part memory          # one part; repeat for more
 
-Medians of runs that alternate within one process; ratios are from one run. Memory is the largest resident set of a
-child process.
+Medians over rounds in which all contenders take their turn, with their spread, and how many times as long as the first
+line the others took. Shares of the total are medians of the shares of each inference. Memory is the peak of what a
+process of its own had in RAM.
 """
 
 from __future__ import annotations
 
 import json
-import statistics
-import subprocess
+import os
 import sys
-import tempfile
 import time
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
-import psutil
 from environment import describe_machine
+from infill import simulated
+from stopwatch import memory_of, process, race, show, spans
 
 import semrt
-from semrt import io, scan
-from semrt.simulate import micrographs
+from semrt import engine, io, scan
+from semrt.tasks import infill, kriging
 
-BARE = """
-import sys, time
-import numpy, tifffile, onnxruntime
-from pathlib import Path
-folder = Path(sys.argv[1])
-scan = numpy.load(sys.argv[2])
-session = onnxruntime.InferenceSession(folder / "infill.onnx", providers=["CPUExecutionProvider"])
-session.run(None, {"channels": numpy.zeros((1, 8, *scan["intensity"].shape), numpy.float32)})
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+COVERAGE = 1 / 20
+FIRST_GUESS = {
+    "variogram": (kriging, "fit_variogram"),
+    "kriging": (kriging, "krige"),
+    "natural neighbour": (kriging, "natural_neighbour"),
+    "distance": (infill, "distance_to_sample"),
+}
+"""Kernels of prepare, wherever it calls them: cross-validation runs two of them a second time."""
+REST = {
+    "domain check": (infill, "mask_statistics"),
+    "gaps for cross-validation": (kriging, "mask_statistics"),
+}
+CLI = ("-m", "semrt.cli")
+BATCH, BATCH_SIDE = 8, 1024
+
+RUNTIME_ALONE = """
+import sys
+import numpy, onnxruntime
+session = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
+with numpy.load(sys.argv[2]) as scan:
+    channels = numpy.zeros((1, 8, *scan["intensity"].shape), numpy.float32)
+    channels[0, 0] = scan["intensity"]
+(predicted,) = session.run(None, {"channels": channels})
+numpy.save(sys.argv[3], predicted[0, 0])
 """
-LOOP = """
-import sys, semrt
-for path in sys.argv[1:]:
-    semrt.write(path + ".tif", semrt.infer("infill", semrt.read(path), device="cpu"))
+"""What the network costs in any case; its output is of no use, because nobody made the other channels."""
+BARE_SCRIPT = """
+import sys
+import numpy, onnxruntime
+from semrt.data import SparseScan
+from semrt.tasks.infill import Infill
+session = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
+with numpy.load(sys.argv[2]) as held:
+    scan = SparseScan(held["intensity"], held["visited"])
+task = Infill()
+prepared = task.prepare(scan)
+(predicted,) = session.run(None, {"channels": prepared[None]})
+numpy.save(sys.argv[3], task.finish(predicted[0], prepared, scan).intensity)
 """
-CLI = [sys.executable, "-m", "semrt.cli"]
+"""The same image without engine and command line: no check, no tiles, no error map written, no record."""
+LIBRARY = """
+import sys
+import semrt
+semrt.write(sys.argv[2], semrt.infer("infill", semrt.read(sys.argv[1]), device="cpu"), overwrite=True)
+"""
 
 
-def simulated(side: int) -> semrt.SparseScan:
-    """A scan of one pixel in twenty, along a spiral, of an image made of pieces of 512 x 512."""
-    tiles = -(-side // 512)
-    piece = micrographs.draw(np.random.default_rng(1), (min(side, 512), min(side, 512)), "grains")
-    image = np.tile(piece, (tiles, tiles))[:side, :side]
-    return semrt.SparseScan(image, scan.generate("clv", image.shape, 1 / 20).visited)
+def overhead(quick: bool) -> Iterator[dict[str, Any]]:
+    for side in (512,) if quick else (512, 2048):
+        sparse = sparse_scan(side)
+        semrt.infer("infill", sparse, device="cpu")
+        inferences = [taken_apart(sparse) for _ in range(5 if quick else 9)]
+        seconds = {part: float(np.median([one[part] for one in inferences])) for part in inferences[0]}
+        share = {part: float(np.median([one[part] / one["total"] for one in inferences])) for part in seconds}
+        click.echo(f"\nwhere the time of semrt.infer goes, {side}², random at 1/20, n = {len(inferences)}")
+        for part, spent in seconds.items():
+            click.echo(f"  {part:<44}{1e3 * spent:>10.2f} ms{share[part]:>10.1%}")
+        yield {"side": side, "median_s": seconds, "share": share}
 
 
-def overhead(side: int, runs: int) -> dict[str, float]:
-    """Where the time of semrt.infer goes [s], medians; `first guess` is kriging and its company, in C++."""
-    sparse = simulated(side)
-    semrt.infer("infill", sparse, device="cpu")
-    parts: dict[str, list[float]] = {"total": [], "network": [], "first guess": []}
-    for _ in range(runs):
+def taken_apart(sparse: semrt.SparseScan) -> dict[str, float]:
+    """One inference: its parts [s], which add up to the total, and the two sums that are called overhead."""
+    with spans(FIRST_GUESS | REST) as spent:
         started = time.perf_counter()
-        seconds = semrt.infer("infill", sparse, device="cpu").provenance["seconds"]
-        parts["total"].append(time.perf_counter() - started)
-        parts["network"].append(seconds["network"])
-        parts["first guess"].append(seconds["prepare"])
-    return {name: statistics.median(values) for name, values in parts.items()}
+        stops = semrt.infer("infill", sparse, device="cpu").provenance["seconds"]
+        total = time.perf_counter() - started
+    parts = {"session.run": stops["network"], **spent}
+    parts["rest of prepare"] = stops["prepare"] - sum(spent.values())
+    parts["tiles, and whether all is finite"] = stops["run"] - stops["network"]
+    parts["finish"] = stops["finish"]
+    parts["finding the model, planning, labelling"] = total - stops["prepare"] - stops["run"] - stops["finish"]
+    engine_alone = sum(seconds for part, seconds in parts.items() if part not in ("session.run", *FIRST_GUESS))
+    return {
+        "total": total,
+        **parts,
+        "all but session.run and the first guess": engine_alone,
+        "all but session.run": total - stops["network"],
+    }
 
 
-def child(command: list[str]) -> tuple[float, float]:
-    """Seconds and largest resident set [GB] of a process and its children's."""
-    started = time.perf_counter()
-    process = psutil.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    largest = 0
-    while process.poll() is None:
-        try:
-            memory = process.memory_info()
-        except psutil.Error:
-            break
-        largest = max(largest, getattr(memory, "peak_wset", memory.rss))
-        time.sleep(0.005)
-    _, complaint = process.communicate()
-    if process.returncode:
-        raise click.ClickException(complaint.decode(errors="replace"))
-    return time.perf_counter() - started, largest / 1e9
+def tiled(quick: bool) -> Iterator[dict[str, Any]]:
+    for side, tiles in ((512, (448,)),) if quick else ((512, (448,)), (2048, (1344, 1024))):
+        sparse = sparse_scan(side)
+        contenders = {f"whole ({side})": side} | {f"tiles of {tile}": tile for tile in tiles}
+        run = race(
+            f"semrt.infer, {side}², whole or in tiles",
+            {
+                name: partial(semrt.infer, "infill", sparse, device="cpu", tile=tile)
+                for name, tile in contenders.items()
+            },
+            rounds=5,
+        )
+        whole = next(iter(run.results.values())).intensity
+        laid = {name: result.provenance["tiling"] for name, result in run.results.items()}
+        apart = {name: float(np.abs(result.intensity - whole).max()) for name, result in run.results.items()}
+
+        def remark(name: str, laid: dict = laid, apart: dict = apart) -> str:
+            tiling = laid[name]
+            return f"tiles: {tiling['tiles']}, batch: {tiling['batch']}, differs by {apart[name]:.1e} at most"
+
+        show(run, remark)
+        yield run.record() | {"tiling": laid, "largest_difference": apart}
 
 
-def alternating(commands: dict[str, list[str]], runs: int) -> dict[str, float]:
-    seconds: dict[str, list[float]] = {name: [] for name in commands}
-    for _ in range(runs):
-        for name, command in commands.items():
-            seconds[name].append(child(command)[0])
-    return {name: statistics.median(values) for name, values in seconds.items()}
-
-
-def show_overhead(side: int, runs: int) -> dict[str, float]:
-    parts = overhead(side, runs)
-    rest = parts["total"] - parts["network"] - parts["first guess"]
-    share = rest / parts["total"]
-    with_guess = (rest + parts["first guess"]) / parts["total"]
-    click.echo(
-        f"{side}²: total {parts['total']:.3f} s = first guess {parts['first guess']:.3f} "
-        f"+ network {parts['network']:.3f} + all else {rest:.3f} "
-        f"({share:.1%} of the total; with the first guess {with_guess:.0%})"
+def start(quick: bool) -> Iterator[dict[str, Any]]:
+    run = race(
+        "start of the command line",
+        {
+            "semrt --help": process(*CLI, "--help"),
+            "import click, numpy": process("-c", "import click, numpy"),
+            "import semrt": process("-c", "import semrt"),
+        },
+        rounds=5 if quick else 11,
     )
-    return parts | {"all else": rest, "share": share}
+    show(run)
+    yield run.record()
+
+
+def file(quick: bool) -> Iterator[dict[str, Any]]:
+    network = str(engine.find_model("infill") / "infill.onnx")
+    with scan_files(1, 512) as (folder, (source,)):
+        made = str(folder / "result.npy")
+        run = race(
+            "one scan of 512², from file to file",
+            {
+                "semrt infer infill": process(*infer_command(folder), str(source)),
+                "semrt.read, infer, write in a script": process("-c", LIBRARY, str(source), str(folder / "result.tif")),
+                "bare script: prepare, session, finish": process("-c", BARE_SCRIPT, network, str(source), made),
+                "bare script: onnxruntime alone": process("-c", RUNTIME_ALONE, network, str(source), made),
+            },
+            rounds=5 if quick else 11,
+        )
+    show(run)
+    yield run.record()
+
+
+def memory(quick: bool) -> Iterator[dict[str, Any]]:
+    if sys.platform == "win32":
+        click.echo("\npeak memory: measured on POSIX systems alone")
+        return
+    imports = memory_of(["-c", "import semrt.api, onnxruntime"])
+    click.echo(f"\npeak memory of semrt infer; {imports / 1e6:.0f} MB of it are Python with onnxruntime")
+    for count, side in ((1, 512), (4, 512)) if quick else ((1, 512), (1, 2048), (1, 4096), (4, 4096)):
+        with scan_files(count, side) as (folder, sources):
+            peak = memory_of([*infer_command(folder), *map(str, sources)])
+        beyond = (peak - imports) / (4 * side**2)
+        title = f"{side}²" if count == 1 else f"{count} scans of {side}²"
+        click.echo(f"  {title:<18}{peak / 1e9:>8.3f} GB   {beyond:>6.1f} images of float32 beyond that")
+        yield {"scans": count, "side": side, "peak_bytes": peak, "imports_bytes": imports, "images_beyond": beyond}
+
+
+def pipeline(quick: bool) -> Iterator[dict[str, Any]]:
+    side = 256 if quick else BATCH_SIDE
+    with scan_files(BATCH, side) as (folder, sources), engine.open_model("infill", "cpu") as session:
+
+        def write(source: Path, result: semrt.Micrograph) -> None:
+            io.write(folder / f"{source.stem}.tif", result, overwrite=True)
+
+        def one_by_one() -> None:
+            for source in sources:
+                write(source, engine.infer(io.read(source), session))
+
+        def overlapping() -> None:
+            for outcome in engine.infer_many(sources, session, io.read, write):
+                if outcome.error is not None:
+                    raise outcome.error
+
+        within = race(
+            f"{BATCH} scans of {side}², read, infer, write, in one process",
+            {"engine.infer_many": overlapping, "engine.infer, one after another": one_by_one},
+            rounds=5,
+        )
+        show(within)
+        yield within.record()
+        command = infer_command(folder)
+        processes = race(
+            f"{BATCH} scans of {side}² by the command line",
+            {
+                "semrt infer, all files": process(*command, *map(str, sources)),
+                "semrt infer, once for each": lambda: [process(*command, str(source))() for source in sources],
+            },
+            rounds=3 if quick else 5,
+        )
+        show(processes)
+        yield processes.record()
+
+
+def sparse_scan(side: int, number: int = 0) -> semrt.SparseScan:
+    visited = scan.generate("random", (side, side), COVERAGE, seed=number).visited
+    return semrt.SparseScan(simulated(1, side)[0].recorded, visited)
+
+
+@contextmanager
+def scan_files(count: int, side: int) -> Iterator[tuple[Path, list[Path]]]:
+    """A folder that goes when it is left, and scans in it."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        sources = [folder / f"scan{number}.npz" for number in range(count)]
+        for number, source in enumerate(sources):
+            io.write(source, sparse_scan(side, number))
+        yield folder, sources
+
+
+def infer_command(folder: Path) -> tuple[str, ...]:
+    return (*CLI, "infer", "infill", "--device", "cpu", "--overwrite", "-o", f"{folder / 'results'}{os.sep}")
+
+
+PARTS = {part.__name__: part for part in (overhead, tiled, start, file, memory, pipeline)}
 
 
 @click.command(help=__doc__)
-@click.option("--quick", is_flag=True, help="Small fields and few runs.")
-@click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="Write all figures there.")
-def main(quick: bool, json_path: Path | None) -> None:
-    """Print overhead, start-up, memory, and what the pipeline saves."""
+@click.option("--part", "names", multiple=True, type=click.Choice(list(PARTS)), help="all of them by default")
+@click.option("--quick", is_flag=True, help="small fields alone")
+@click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="write all figures there")
+def main(names: tuple[str, ...], quick: bool, json_path: Path | None) -> None:
+    """Run each part, and print its figures as they come."""
     machine = describe_machine()
     click.echo(json.dumps(machine))
-    runs = 3 if quick else 7
-    figures: dict[str, object] = {"machine": machine}
-
-    click.echo("\nsemrt.infer: where the time goes")
-    figures["overhead"] = {side: show_overhead(side, runs) for side in ((256, 512) if quick else (512, 2048))}
-
-    click.echo("\nstart-up")
-    start = alternating(
-        {"semrt --help": [*CLI, "--help"], "import click, numpy": [sys.executable, "-c", "import click, numpy"]}, runs
-    )
-    click.echo(ratio(start, "semrt --help", "import click, numpy"))
-
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        one = folder / "one.npz"
-        io.write(one, simulated(512))
-        bare = folder / "bare.py"
-        bare.write_text(BARE)
-        infer = [*CLI, "infer", "infill", "--device", "cpu", "--overwrite", "-o", str(folder / "out")]
-        models = Path(semrt.__file__).parent / "models" / "infill"
-        commands = {
-            "semrt infer, file to file": [*infer, str(one)],
-            "bare script: import, load, run": [sys.executable, str(bare), str(models), str(one)],
-        }
-        whole = alternating(commands, runs)
-        click.echo(ratio(whole, *commands))
-        figures["start-up"] = start | whole
-
-        click.echo("\nlargest memory of semrt infer")
-        memory = {}
-        for side in (256, 512) if quick else (512, 2048, 4096):
-            io.write(path := folder / f"scan{side}.npz", simulated(side))
-            seconds, memory[side] = child([*infer, str(path)])
-            click.echo(f"{side}²: {memory[side]:.2f} GB, {seconds:.1f} s")
-        figures["memory"] = memory
-
-        click.echo("\neight scans")
-        scans = [folder / f"batch{number}.npz" for number in range(8)]
-        for path in scans:
-            io.write(path, simulated(256 if quick else 1024))
-        together, _ = child([*infer, *map(str, scans)])
-        loop = folder / "loop.py"
-        loop.write_text(LOOP)
-        alone, _ = child([sys.executable, str(loop), *map(str, scans)])
-        click.echo(f"a loop in Python {alone:.2f} s, semrt infer {together:.2f} s: {alone / together:.2f} x")
-        figures["eight scans"] = {"in turn": alone, "pipeline": together}
+    figures = {name: list(PARTS[name](quick)) for name in names or PARTS}
     if json_path:
-        json_path.write_text(json.dumps(figures, indent=2))
-
-
-def ratio(seconds: dict[str, float], ours: str, theirs: str) -> str:
-    return f"{ours} {seconds[ours]:.3f} s, {theirs} {seconds[theirs]:.3f} s: {seconds[ours] / seconds[theirs]:.2f} x"
+        json_path.write_text(json.dumps({"machine": machine, "figures": figures}))
 
 
 if __name__ == "__main__":

@@ -1,140 +1,271 @@
-"""How fast are the kernels, beside what a user would take instead?
+"""How fast are the kernels beside what a user would call instead?
 
-    python benchmarks/kernels.py
-    python benchmarks/kernels.py --side 1024
+    python benchmarks/kernels.py                       # a few minutes
+    python benchmarks/kernels.py --quick               # small fields alone, under a minute
+    python benchmarks/kernels.py --part kriging        # one part; repeat for more
 
-One core unless said otherwise. Medians of runs that alternate within one process; a ratio above 1 says that semrt is
-faster.
+Each kernel and its peers run in this process, turn by turn. Printed are the median time, its spread over the rounds,
+and how many times as long as the first line a peer took. Where methods differ, PSNR [dB] against the simulated truth
+stands beside the time, because a quick method that is far off is no peer.
 """
 
 from __future__ import annotations
 
 import json
-import statistics
-import time
-from collections.abc import Callable
+import os
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+# SciPy calls BLAS on matrices of 2 x 2 to 43 x 43; with threads that took up to a hundred times as long, at random.
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import click
 import cv2
 import numpy as np
 from environment import describe_machine
+from infill import Scene, simulated
 from scipy.interpolate import RBFInterpolator, griddata
 from scipy.ndimage import distance_transform_edt
+from stopwatch import Race, race, show
 
+import semrt
 from semrt import kernels, scan, tiling
-from semrt.simulate import micrographs
+from semrt.metrics import psnr
 
-Work = Callable[[], object]
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
-
-def compare(title: str, ours: Work, peers: dict[str, Work], runs: int) -> dict[str, float]:
-    """Time all in turn, `runs` times over, and print medians [ms] and ratios."""
-    seconds: dict[str, list[float]] = {name: [] for name in ("semrt", *peers)}
-    for _ in range(runs):
-        for name, work in {"semrt": ours, **peers}.items():
-            started = time.perf_counter()
-            work()
-            seconds[name].append(time.perf_counter() - started)
-    medians = {name: 1e3 * statistics.median(values) for name, values in seconds.items()}
-    beside = ", ".join(f"{name} {medians[name]:.1f} ({medians[name] / medians['semrt']:.1f} x)" for name in peers)
-    click.echo(f"{title:<34} {medians['semrt']:8.1f} ms   {beside}")
-    return medians
+COVERAGE = 1 / 20
+PATTERNS = {"spiral": "archimedean", "random": "random"}
+SMOOTHING = 2.5  # [px]
+NEIGHBOURS = 40
+TILE, HALO, MULTIPLE, CHANNELS = 1344, 192, 32, 8  # as the infill model has them
 
 
-def add_at(positions: np.ndarray, dwell: np.ndarray, values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    pixels = tuple(np.rint(positions).astype(int).T)
-    exposed, signal = np.zeros(shape), np.zeros(shape)
-    np.add.at(exposed, pixels, dwell)
-    np.add.at(signal, pixels, dwell * values)
-    return np.divide(signal, exposed, out=signal, where=exposed > 0)
+def rasterise(quick: bool) -> Iterator[Race]:
+    for side in (512,) if quick else (512, 4096):
+        shape, rng = (side, side), np.random.default_rng(0)
+        everywhere = rng.uniform(-0.5, side - 0.5, (round(COVERAGE * side**2), 2))
+        paths = {"spiral": scan.generate("archimedean", shape, COVERAGE).positions, "random": everywhere}
+        for name, positions in paths.items():
+            samples = positions, shape, rng.random(len(positions)), rng.uniform(0.5, 2, len(positions))
+            contenders: dict[str, Callable[[], Any]] = {
+                f"rasterise, {cores(threads)}": partial(rasterised, samples, threads) for threads in thread_counts()
+            }
+            contenders |= {"np.add.at": partial(added_at, *samples), "np.bincount": partial(counted, *samples)}
+            if name == "spiral":  # it draws lines from sample to sample, which makes no sense between random ones
+                contenders["cv2.polylines (mask alone)"] = partial(drawn, positions, shape)
+            run = race(f"rasterise {len(positions)} {name} samples on {side}²", contenders)
+            show(run, lambda peer, run=run: difference(run, peer) if peer.startswith("np.") else "")
+            yield run
 
 
-def polylines(positions: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+def rasterised(samples: tuple[Any, ...], threads: int) -> tuple[np.ndarray, np.ndarray]:
+    positions, shape, intensities, dwell_time = samples
+    gridded = kernels.rasterise(positions, shape, intensities=intensities, dwell_time=dwell_time, n_threads=threads)
+    return gridded.dwell_time, gridded.intensity
+
+
+def added_at(
+    positions: np.ndarray, shape: tuple[int, int], intensities: np.ndarray, dwell_time: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    at, inside = pixels(positions, shape)
+    times, signal = np.zeros(shape), np.zeros(shape)
+    where = tuple(at[inside].T)
+    np.add.at(times, where, dwell_time[inside])
+    np.add.at(signal, where, (dwell_time * intensities)[inside])
+    return times, np.divide(signal, times, out=signal, where=times > 0)
+
+
+def counted(
+    positions: np.ndarray, shape: tuple[int, int], intensities: np.ndarray, dwell_time: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    at, inside = pixels(positions, shape)
+    flat = at[inside] @ (shape[1], 1)
+    times = np.bincount(flat, dwell_time[inside], shape[0] * shape[1]).reshape(shape)
+    signal = np.bincount(flat, (dwell_time * intensities)[inside], shape[0] * shape[1]).reshape(shape)
+    return times, np.divide(signal, times, out=signal, where=times > 0)
+
+
+def pixels(positions: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    at = np.floor(positions + 0.5).astype(np.intp)
+    return at, ((at >= 0) & (at < shape)).all(axis=1)
+
+
+def drawn(positions: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     mask = np.zeros(shape, np.uint8)
-    points = np.rint(positions[:, ::-1]).astype(np.int32).reshape(-1, 1, 2)
-    return cv2.polylines(mask, [points], isClosed=False, color=1)
+    return cv2.polylines(mask, [np.rint(positions[:, ::-1]).astype(np.int32)], False, 1)
+
+
+def fill(quick: bool) -> Iterator[Race]:
+    for side in (512,) if quick else (512, 2048):
+        for name, scene, sparse in scans(side):
+            for threads in thread_counts():
+                cv2.setNumThreads(threads)
+                run = race(
+                    f"fill {side}², {name} at 1/20, {cores(threads)}",
+                    {
+                        "natural neighbour + Gauss": partial(natural_neighbour, sparse, SMOOTHING, threads),
+                        "natural neighbour": partial(natural_neighbour, sparse, 0.0, threads),
+                        "cv2.inpaint, Telea": partial(inpainted, sparse, cv2.INPAINT_TELEA),
+                        "cv2.inpaint, Navier-Stokes": partial(inpainted, sparse, cv2.INPAINT_NS),
+                        "scipy griddata, nearest": partial(gridded, sparse, "nearest"),
+                        "scipy griddata, linear": partial(gridded, sparse, "linear"),
+                        "scipy griddata, cubic": partial(gridded, sparse, "cubic"),
+                    },
+                )
+                show(run, lambda peer, run=run, scene=scene: closeness(run, peer, scene))
+                yield run
+
+
+def natural_neighbour(sparse: semrt.SparseScan, smooth: float, threads: int) -> np.ndarray:
+    return kernels.natural_neighbour(sparse.intensity, sparse.visited, smooth=smooth, n_threads=threads)
+
+
+def inpainted(sparse: semrt.SparseScan, method: int) -> np.ndarray:
+    grey = np.clip(np.rint(sparse.intensity * 255), 0, 255).astype(np.uint8)
+    return cv2.inpaint(grey, (~sparse.visited).astype(np.uint8), 3, method).astype(np.float32) / 255
+
+
+def gridded(sparse: semrt.SparseScan, method: str) -> np.ndarray:
+    everywhere = tuple(np.indices(sparse.shape))
+    values = sparse.intensity[sparse.visited]
+    return griddata(np.argwhere(sparse.visited), values, everywhere, method=method, fill_value=values.mean())
+
+
+def distance(quick: bool) -> Iterator[Race]:
+    for side in (512,) if quick else (512, 4096):
+        visited = scan.generate("random", (side, side), COVERAGE).visited
+        unvisited = (~visited).astype(np.uint8)
+        for threads in thread_counts():
+            cv2.setNumThreads(threads)
+            run = race(
+                f"distance to the nearest sample, {side}², random at 1/20, {cores(threads)}",
+                {
+                    "distance_to_sample": partial(kernels.distance_to_sample, visited, n_threads=threads),
+                    "scipy distance_transform_edt": partial(distance_transform_edt, unvisited),
+                    "cv2.distanceTransform, precise": partial(
+                        cv2.distanceTransform, unvisited, cv2.DIST_L2, cv2.DIST_MASK_PRECISE
+                    ),
+                    "cv2.distanceTransform, 5x5 mask": partial(cv2.distanceTransform, unvisited, cv2.DIST_L2, 5),
+                },
+            )
+            show(run, lambda peer, run=run: difference(run, peer))
+            yield run
+
+
+def kriging(quick: bool) -> Iterator[Race]:
+    side = 128 if quick else 512
+    for name, scene, sparse in scans(side):
+        variogram = kernels.fit_variogram(sparse.intensity, sparse.visited)
+        contenders: dict[str, Callable[[], Any]] = {
+            f"krige, {cores(threads)}": partial(
+                kernels.krige, sparse.intensity, sparse.visited, variogram, n_threads=threads
+            )
+            for threads in thread_counts()
+        }
+        contenders["fit_variogram, 1 core"] = partial(kernels.fit_variogram, sparse.intensity, sparse.visited)
+        contenders[f"scipy RBFInterpolator, {NEIGHBOURS} neighbours"] = partial(radial, sparse)
+        run = race(f"kriging {side}², {name} at 1/20, with its error map", contenders)
+        show(run, lambda peer, run=run, scene=scene: closeness(run, peer, scene))
+        yield run
+
+
+def radial(sparse: semrt.SparseScan) -> np.ndarray:
+    """What SciPy offers to the same end: a smooth interpolant of the nearest samples, without an error map."""
+    samples = np.argwhere(sparse.visited).astype(float)
+    interpolant = RBFInterpolator(samples, sparse.intensity[sparse.visited], neighbors=NEIGHBOURS, kernel="linear")
+    everywhere = np.indices(sparse.shape).reshape(2, -1).T.astype(float)
+    return interpolant(everywhere).reshape(sparse.shape)
+
+
+def paths(quick: bool) -> Iterator[Race]:
+    """No peer draws these paths: they are compared to the time of the scan itself, and to the coverage asked for."""
+    side = 512
+    contenders = {name: partial(scan.generate, name, (side, side), COVERAGE) for name in scan.PATTERNS}
+    run = race(f"scan paths of {side}² at 1/20 ({COVERAGE * side**2:.0f} px)", contenders, rounds=3 if quick else 7)
+    click.echo(
+        f"\n{run.title}\n  {'pattern':<16}{'drawn in':>12}{'scanned at 1 µs in':>22}{'visited':>10}{'coverage':>12}"
+    )
+    for name, times in run.seconds.items():
+        path: scan.ScanPath = run.results[name]
+        scanned = f"{path.dwell_time.sum() / 1e3:.1f} ms"
+        visited = np.count_nonzero(path.visited)
+        click.echo(
+            f"  {name:<16}{1e3 * float(np.median(times)):>9.2f} ms{scanned:>22}{visited:>10}{path.coverage:>12.5f}"
+        )
+    yield run
+
+
+def tiles(quick: bool) -> Iterator[Race]:
+    side = 1536 if quick else 2048
+    field = np.random.default_rng(0).random((CHANNELS, side, side), np.float32)
+    contenders = {
+        f"tiling.run, {cores(threads)}": partial(
+            tiling.run, np.copy, field, tile=TILE, halo=HALO, multiple=MULTIPLE, n_threads=threads
+        )
+        for threads in thread_counts()
+    }
+    contenders |= {"NumPy, same tiles and weights": partial(sliced, field), "one copy of the field": field.copy}
+    n_tiles = len(tiling.plan(field.shape[1:], TILE, HALO, MULTIPLE))
+    run = race(f"cut {CHANNELS} x {side}² into {n_tiles} tiles, copy each, and join them", contenders)
+    show(run, lambda peer: difference(run, peer))
+    yield run
+
+
+def sliced(field: np.ndarray) -> np.ndarray:
+    layout = tiling.plan(field.shape[1:], TILE, HALO, MULTIPLE)
+    beyond = [(0, padded - n) for padded, n in zip(layout.padded, layout.shape, strict=True)]
+    padded = np.pad(field, [(0, 0), *beyond], mode="symmetric")
+    canvas = np.zeros_like(padded)
+    for (y, x), (window_y, window_x) in zip(layout.origins(), layout.windows(), strict=True):
+        there = (slice(None), slice(y, y + layout.tile[0]), slice(x, x + layout.tile[1]))
+        canvas[there] += padded[there].copy() * (window_y[:, None] * window_x)
+    return canvas[:, : layout.shape[0], : layout.shape[1]]
+
+
+def scans(side: int) -> Iterator[tuple[str, Scene, semrt.SparseScan]]:
+    scene = simulated(1, side)[0]
+    for name, pattern in PATTERNS.items():
+        yield name, scene, semrt.SparseScan(scene.recorded, scan.generate(pattern, (side, side), COVERAGE).visited)
+
+
+def thread_counts() -> tuple[int, ...]:
+    return (1,) if kernels.thread_count() == 1 else (1, kernels.thread_count())
+
+
+def cores(threads: int) -> str:
+    return "1 core" if threads == 1 else f"{threads} cores"
+
+
+def closeness(run: Race, name: str, scene: Scene) -> str:
+    result = run.results[name]
+    if isinstance(result, kernels.Variogram):
+        return ""
+    return f"PSNR {psnr(result[0] if isinstance(result, tuple) else result, scene.truth):.2f} dB"
+
+
+def difference(run: Race, name: str) -> str:
+    """How far a peer's result is from the first contender's, which should be all rounding."""
+    ours, theirs = (np.asarray(run.results[one]) for one in (next(iter(run.results)), name))
+    return "" if theirs is ours else f"differs by {np.abs(ours - theirs).max():.1e} at most"
+
+
+PARTS = {part.__name__: part for part in (rasterise, fill, distance, kriging, paths, tiles)}
 
 
 @click.command(help=__doc__)
-@click.option("--side", default=512, show_default=True, help="Of the field [px].")
-@click.option("--coverage", default=20, show_default=True, help="One pixel in so many is visited.")
-@click.option("--runs", default=7, show_default=True)
-def main(side: int, coverage: int, runs: int) -> None:
-    """Print a line for each kernel."""
-    click.echo(json.dumps(describe_machine()))
-    cv2.setNumThreads(1)
-    shape = (side, side)
-    image = micrographs.draw(np.random.default_rng(1), shape, "grains")
-
-    click.echo(f"\nscan paths, {side}², 1/{coverage}")
-    for pattern in scan.PATTERNS:
-        started = time.perf_counter()
-        path = scan.generate(pattern, shape, 1 / coverage)
-        milliseconds = 1e3 * (time.perf_counter() - started)
-        click.echo(f"{pattern:<34} {milliseconds:8.1f} ms   {len(path.positions)} positions, 1/{1 / path.coverage:.2f}")
-
-    for pattern in ("clv", "random"):
-        path = scan.generate(pattern, shape, 1 / coverage)
-        positions, visited = path.positions, path.visited
-        dwell, values = np.ones(len(positions)), np.random.default_rng(0).random(len(positions))
-        sparse = np.where(visited, image, np.float32(0))
-        click.echo(f"\n{pattern}, {side}², 1/{coverage}")
-        compare(
-            "rasterise: dwell and mean",
-            lambda p=positions, d=dwell, v=values: kernels.rasterise(
-                p, shape, intensities=v, dwell_time=d, n_threads=1
-            ),
-            {
-                "NumPy add.at": lambda p=positions, d=dwell, v=values: add_at(p, d, v, shape),
-                "OpenCV polylines (mask alone)": lambda p=positions: polylines(p, shape),
-            },
-            runs,
-        )
-        unvisited = (~visited).astype(np.uint8)
-        grey = (255 * sparse).astype(np.uint8)
-        points, everywhere = np.argwhere(visited), np.indices(shape).reshape(2, -1).T
-        compare(
-            "distance to the nearest sample",
-            lambda m=visited: kernels.distance_to_sample(m),
-            {
-                "SciPy": lambda m=visited: distance_transform_edt(~m),
-                "OpenCV 5x5 (inexact)": lambda m=unvisited: cv2.distanceTransform(m, cv2.DIST_L2, 5),
-            },
-            runs,
-        )
-        compare(
-            "natural neighbour + Gaussian",
-            lambda s=sparse, m=visited: kernels.natural_neighbour(s, m, smooth=2.5, n_threads=1),
-            {
-                "SciPy griddata linear": lambda s=sparse, m=visited, p=points, e=everywhere: griddata(p, s[m], e),
-                "griddata cubic": lambda s=sparse, m=visited, p=points, e=everywhere: griddata(p, s[m], e, "cubic"),
-                "OpenCV Telea": lambda g=grey, u=unvisited: cv2.inpaint(g, u, 3, cv2.INPAINT_TELEA),
-                "Navier-Stokes": lambda g=grey, u=unvisited: cv2.inpaint(g, u, 3, cv2.INPAINT_NS),
-            },
-            max(1, runs // 2),
-        )
-        variogram = kernels.fit_variogram(sparse, visited)
-        compare("variogram", lambda s=sparse, m=visited: kernels.fit_variogram(s, m), {}, runs)
-        compare(
-            "kriging",
-            lambda s=sparse, m=visited, v=variogram: kernels.krige(s, m, v, n_threads=1),
-            {
-                "kriging on all cores": lambda s=sparse, m=visited, v=variogram: kernels.krige(s, m, v),
-                "SciPy RBF, 40 neighbours": lambda s=sparse, m=visited, p=points, e=everywhere: RBFInterpolator(
-                    p, s[m], neighbors=40, kernel="linear"
-                )(e),
-            },
-            max(1, runs // 4),
-        )
-
-    channels = np.random.default_rng(0).random((8, 2048, 2048), np.float32)
-    click.echo("\ntiles")
-    compare(
-        "cut and join 8 x 2048² in 512²",
-        lambda: tiling.run(lambda tiles: tiles[:, :1], channels, tile=512, halo=64, multiple=32, batch=4, n_threads=1),
-        {"a plain copy": channels.copy},
-        runs,
-    )
+@click.option("--part", "names", multiple=True, type=click.Choice(list(PARTS)), help="all of them by default")
+@click.option("--quick", is_flag=True, help="small fields alone")
+@click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="write all figures there")
+def main(names: tuple[str, ...], quick: bool, json_path: Path | None) -> None:
+    """Run each part, and print its races as they end."""
+    machine = describe_machine()
+    click.echo(json.dumps(machine))
+    figures = {name: [run.record() for run in PARTS[name](quick)] for name in names or PARTS}
+    if json_path:
+        json_path.write_text(json.dumps({"machine": machine, "figures": figures}))
 
 
 if __name__ == "__main__":
