@@ -77,6 +77,16 @@ def test_a_truncated_file_is_refused_wherever_it_ends(suffix, tmp_path):
         refusal(path, (UnreadableFile, UnsupportedFormat))
 
 
+@pytest.mark.parametrize("silence", [{"disabled": True}, {"level": logging.CRITICAL}])
+def test_a_truncated_tiff_is_refused_even_where_an_application_silenced_the_log(silence, tmp_path, monkeypatch):
+    io.write(tmp_path / "whole.ome.tif", Micrograph(IMAGE + 0.5, pixel_size=(1, 1)))
+    (tmp_path / "cut.ome.tif").write_bytes((tmp_path / "whole.ome.tif").read_bytes()[:-1])
+    for name, value in silence.items():
+        monkeypatch.setattr(logging.getLogger("tifffile"), name, value)
+    refusal(tmp_path / "cut.ome.tif", (UnreadableFile, UnsupportedFormat))
+    assert {name: getattr(logging.getLogger("tifffile"), name) for name in silence} == silence
+
+
 @pytest.mark.parametrize("compression", [None, "zlib"])
 def test_a_tiff_cut_in_its_pixels_is_not_filled_up(compression, tmp_path):
     tifffile.imwrite(tmp_path / "whole.tif", IMAGE, compression=compression, rowsperstrip=4)

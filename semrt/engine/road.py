@@ -25,8 +25,8 @@ __all__ = ["FALLBACKS", "NetworkRoad", "Progress", "Road", "SolverRoad", "State"
 
 FALLBACKS = ("none", "classical")
 PIXELS_AT_ONCE = {"cpu": 2**20, "accelerator": 2**23}
-"""Of all tiles of a batch. On a CPU a larger one is no faster: eight tiles of 1024² took 1.3 times as long as one by one,
-and 0.9 GB more."""
+"""Of all tiles of a batch. On a CPU a larger one is no faster: eight tiles of 1024² took 1.3 times as long as one by
+one, and 0.9 GB more."""
 
 Progress = Callable[[int, int], None]
 """Called with the tiles done and the tiles there are; what it raises ends the inference."""

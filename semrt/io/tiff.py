@@ -171,9 +171,39 @@ def _quiet() -> Iterator[list[str]]:
         lines.append(record.getMessage())
         return False
 
-    logger = logging.getLogger("tifffile")
-    logger.addFilter(from_elsewhere)
-    try:
-        yield lines
-    finally:
-        logger.removeFilter(from_elsewhere)
+    with _listening:
+        logger = logging.getLogger("tifffile")
+        logger.addFilter(from_elsewhere)
+        try:
+            yield lines
+        finally:
+            logger.removeFilter(from_elsewhere)
+
+
+class _Listening:
+    """While any thread reads, tifffile's log tells what is wrong with a file, even where an application silenced it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._readers = 0
+        self._before = (False, logging.NOTSET)
+
+    def __enter__(self) -> None:
+        logger = logging.getLogger("tifffile")
+        with self._lock:
+            if self._readers == 0:
+                self._before = logger.disabled, logger.level
+                logger.disabled = False
+                logger.setLevel(logging.WARNING)
+            self._readers += 1
+
+    def __exit__(self, *_: object) -> None:
+        logger = logging.getLogger("tifffile")
+        with self._lock:
+            self._readers -= 1
+            if self._readers == 0:
+                logger.disabled = self._before[0]
+                logger.setLevel(self._before[1])
+
+
+_listening = _Listening()
