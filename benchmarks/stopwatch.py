@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Race", "memory_of", "process", "race", "show", "spans"]
 
 SHORTEST = 0.02  # [s]; quicker calls are timed several at a time
-SLOW = 5.0  # [s]; a contender that takes longer runs once: its luck is nothing beside its time
+SLOW = 5.0  # [s]; a contender that takes longer, and ten times as long as the first, runs once: no luck can turn that
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,19 +59,20 @@ def race(
     *,
     rounds: int = 7,
     at_most: float = 20.0,
-    warm: bool = True,
 ) -> Race:
     """Time every contender in turn, round after round; fewer of them, but at least three, after `at_most` [s].
 
-    warm: run each once before the first round, which tells how often a quick one has to run to be timed at all.
+    Each runs once before the first round, which tells how often a quick one has to run to be timed at all.
     """
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     results: dict[str, Any] = {}
     calls = dict.fromkeys(contenders, 1)
     running = dict(contenders)
-    for name, call in contenders.items() if warm else ():
+    first = 0.0
+    for name, call in contenders.items():
         once = _timed(call, 1, results, name)
-        if once > SLOW and name != next(iter(contenders)):
+        first = first or once
+        if once > max(SLOW, 10 * first):
             seconds[name].append(once)
             del running[name]
         elif once < SHORTEST:
