@@ -62,7 +62,7 @@ class Infill:
         np.multiply(classical.estimate - np.float32(mean), scale, out=channel["first_guess"])
         np.multiply(classical.error, scale, out=channel["first_guess_error"])
         np.multiply(classical.smooth - classical.estimate, scale, out=channel["smooth_guess"])
-        np.log1p(distance_to_sample(measured.visited), out=channel["distance"])
+        np.log1p(distance_to_sample(measured.visited, n_threads=n_threads), out=channel["distance"])
         channel["noise"][:] = np.sqrt(classical.variogram.nugget) / spread
         channel["correlation_range"][:] = np.log(classical.variogram.range)
         return prepared

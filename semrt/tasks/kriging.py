@@ -109,7 +109,7 @@ def _better_method(scan: SparseScan, values: NDArray[np.float32], variogram: Var
     visited, inside = scan.visited[window], values[window]
     if not visited.any():
         return "kriging"
-    cell = max(2, round(mask_statistics(visited).mean_gap))
+    cell = max(2, round(mask_statistics(visited, n_threads=n_threads).mean_gap))
     rng = np.random.default_rng(0)
     grid = rng.random(tuple(side // cell + 1 for side in visited.shape)) < VALIDATION_FRACTION
     rows, columns = (np.arange(side) // cell for side in visited.shape)
