@@ -16,14 +16,26 @@ TYPE_CHECKING = False  # true for type checkers, as in `typing`, which would tak
 if TYPE_CHECKING:
     from semrt.api import infer
     from semrt.backends import open_session
-    from semrt.data import Micrograph, SparseScan
+    from semrt.data import Micrograph, SparseScan, SparseVolume, Volume
     from semrt.io import read, write
 
-__all__ = ["Micrograph", "SparseScan", "__version__", "infer", "open_session", "read", "write"]
+__all__ = [
+    "Micrograph",
+    "SparseScan",
+    "SparseVolume",
+    "Volume",
+    "__version__",
+    "infer",
+    "open_session",
+    "read",
+    "write",
+]
 
 _HOME = {
     "Micrograph": "semrt.data",
     "SparseScan": "semrt.data",
+    "SparseVolume": "semrt.data",
+    "Volume": "semrt.data",
     "infer": "semrt.api",
     "open_session": "semrt.backends",
     "read": "semrt.io",

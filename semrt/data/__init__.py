@@ -1,0 +1,11 @@
+"""What flows through semrt: arrays with their calibration, frozen.
+
+Axis order is (z, y, x). Positions are in pixels, with (0, 0) at the centre of the top-left pixel. Lengths are in nm.
+"""
+
+from semrt.data._checks import PixelSize
+from semrt.data.micrograph import Micrograph
+from semrt.data.sparse_scan import SparseScan
+from semrt.data.volume import SparseVolume, Volume
+
+__all__ = ["Micrograph", "PixelSize", "SparseScan", "SparseVolume", "Volume"]
