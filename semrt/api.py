@@ -13,10 +13,10 @@ from semrt.models import Manifest
 from semrt.tasks import Solver
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from semrt.backends import Session
+    from semrt.tasks import Progress
 
 __all__ = ["infer"]
 
@@ -35,7 +35,7 @@ def infer(
     tile: int | None = None,
     batch: int | None = None,
     fallback: str = "none",
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
     **options: Any,
 ) -> Any:
     """Infer what was not measured, with a model by name or folder, such as semrt.infer("infill", scan).
@@ -46,7 +46,15 @@ def infer(
     found = engine.find_model(model, device, precision)
     opened = found if isinstance(found, Solver) else _session(found, device, threads, precision)
     return engine.infer(
-        measured, opened, tile=tile, batch=batch, fallback=fallback, threads=threads, progress=progress, **options
+        measured,
+        opened,
+        tile=tile,
+        batch=batch,
+        fallback=fallback,
+        device=device,
+        threads=threads,
+        progress=progress,
+        **options,
     )
 
 

@@ -1,7 +1,7 @@
 """What can go wrong, in words for the person at the microscope.
 
 Each class makes its own message (what, wanted, got, what to do), is also the builtin that fits, and carries the
-exit code of the command line: 2 usage, 3 input or format, 4 model, 5 device, 6 out of memory.
+exit code of the command line: 2 usage, 3 input or format, 4 model, 5 device, 6 out of memory, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ __all__ = [
     "DeviceUnavailable",
     "EmptyScan",
     "InputNotFound",
+    "Interrupted",
     "InvalidOption",
     "InvalidShape",
     "InvalidValue",
@@ -178,6 +179,15 @@ class OutOfMemory(SemrtError, MemoryError):
 
     def __init__(self, where: str, cure: str = "use a smaller --tile or --batch") -> None:
         super().__init__(f"out of memory on {where}; {cure}")
+
+
+class Interrupted(SemrtError, KeyboardInterrupt):
+    """Ctrl-C, told to an inference by its progress call; a solver may catch it and return the best result so far."""
+
+    exit_code = 130
+
+    def __init__(self) -> None:
+        super().__init__("interrupted")
 
 
 def _one_line(text: object) -> str:

@@ -14,19 +14,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from semrt.errors import SemrtError
+from semrt.errors import Interrupted
 
-__all__ = ["Outcome", "Stopped", "run"]
+__all__ = ["Outcome", "run"]
 
 _POLL = 0.1  # seconds between looks at the stop flag while a queue is full or empty; items themselves never wait for it
 
 Stage = Callable[[Any, Any], Any]
-
-
-class Stopped(SemrtError):
-    """Raised inside a stage that was told to stop; no outcome carries it."""
-
-    exit_code = 130
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +49,7 @@ def run(
     stages: name -> stage(item, what the stage before returned; None for the first) -> what the next one takes.
     depth: how many items may wait before each stage, which bounds the memory.
     stop: set it, or close the iterator, or interrupt it, and the stages end after the items they hold; long stages may
-    look at it and raise Stopped.
+    look at it and raise Interrupted.
 
     An error ends the way of its own item only. What the iterable `items` raises is raised here.
     """
@@ -105,7 +99,7 @@ def _work(
 ) -> None:
     for arrived in source:
         passed_on = arrived if isinstance(arrived, _End) or arrived.error else _through(name, stage, arrived)
-        if isinstance(passed_on, Outcome) and isinstance(passed_on.error, Stopped):
+        if isinstance(passed_on, Outcome) and isinstance(passed_on.error, Interrupted):
             return
         while not stop.is_set():
             try:

@@ -15,6 +15,8 @@ from semrt.io.description import plain
 from semrt.models.manifest import sha256_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from semrt.backends import Session
 
 __all__ = ["of_network", "of_solver", "sidecar"]
@@ -36,11 +38,12 @@ def of_network(session: Session) -> dict[str, Any]:
     }
 
 
-def of_solver(name: str, threads: int | None) -> dict[str, Any]:
-    """Describe a solver, which needs no network and runs on the CPU."""
+def of_solver(name: str, threads: int | None, device: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Describe a solver, which needs no network.  device: where it says that it ran; on the CPU when None."""
+    ran = device or {"used": "cpu", "why": "cpu, because this model is no network"}
     return {
         "model": {"name": name, "task": name},
-        "device": {"used": "cpu", "why": "cpu, because this model is no network", "threads": threads},
+        "device": {**ran, "threads": threads},
         "software": _software(),
     }
 

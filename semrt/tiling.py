@@ -32,7 +32,7 @@ __all__ = ["BATCH_SIZES", "Plan", "padded_length", "plan", "run"]
 BATCH_SIZES = (8, 4, 2, 1)  # all that a session ever sees
 
 RunBatch = Callable[["NDArray[np.float32]"], "NDArray[np.float32]"]  # (n, c, ty, tx) to (n, k, ty, tx)
-Progress = Callable[[int, int], None]  # tiles done, tiles in total
+Progress = Callable[[int, int, str], None]  # done, in total, and what: "tile", or "iteration, loss 0.0123"
 Lengths = int | Sequence[int]  # one for all axes or one for each
 
 
@@ -98,7 +98,7 @@ def run(
     run_batch: takes (n, c, ty, tx) float32, returns (n, k, ty, tx); n is one of BATCH_SIZES and at most `batch`.
         It is handed the same memory again and again: what must outlive the call must be copied.
     image: (c, ny, nx), or (c, nz, ny, nx) for a volume.  tile, halo, multiple: see `plan`.
-    border: what the padding repeats, the mirror image or the last pixel.  progress: called with (done, total) tiles.
+    border: what the padding repeats, the mirror image or the last pixel.  progress: called with (done, total, "tile").
     Returns (k, ny, nx) float32.  Memory beyond image and result: one batch.  Raises InvalidShape, InvalidOption.
     """
     field = np.ascontiguousarray(image, np.float32)
@@ -127,7 +127,7 @@ def run(
             add_tile(tile_predicted, window, origin, result, n_threads=n_threads)
         done += n
         if progress is not None:
-            progress(done, len(layout))
+            progress(done, len(layout), "tile")
     assert result is not None  # a field of at least one pixel has at least one tile
     return result
 

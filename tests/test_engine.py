@@ -234,13 +234,13 @@ def test_a_network_for_a_task_without_networks_is_refused(tmp_path):
 
 def test_progress_counts_tiles_up_to_all_of_them(session):
     told = []
-    engine.infer(micrograph(64, 64), session, tile=16, batch=4, progress=lambda done, total: told.append((done, total)))
-    assert told[-1] == (49, 49)  # (64 - 16) / 8 steps along each side
-    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    engine.infer(micrograph(64, 64), session, tile=16, batch=4, progress=lambda *said: told.append(said))
+    assert told[-1] == (49, 49, "tile")  # (64 - 16) / 8 steps along each side
+    assert [done for done, *_ in told] == sorted(done for done, *_ in told)
 
 
 def test_what_progress_raises_ends_the_inference(session):
-    def stop_at_second(done, total):
+    def stop_at_second(done, total, what):
         if done >= 2:
             raise TimeoutError
 
@@ -281,7 +281,7 @@ def test_stopping_many_ends_within_a_batch_of_tiles(session):
     seen = threading.Event()
     told = []
 
-    def progress(item, done, total):
+    def progress(item, done, total, what):
         told.append(done)
         seen.set()
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from semrt import pipeline
-from semrt.errors import UnreadableFile
+from semrt.errors import Interrupted, UnreadableFile
 
 
 def running_stages():
@@ -152,7 +152,7 @@ def test_a_long_stage_may_look_at_the_flag_and_stop():
         working.set()
         while not stop.is_set():
             time.sleep(0.005)
-        raise pipeline.Stopped
+        raise Interrupted
 
     outcomes = pipeline.run([1, 2, 3], {"run": long}, stop=stop)
     threading.Thread(target=lambda: (working.wait(5), stop.set())).start()

@@ -264,7 +264,7 @@ def test_progress_counts_the_tiles():
         batch=4,
         progress=lambda *done: told.append(done),
     )
-    assert told == [(4, 8), (8, 8)]
+    assert told == [(4, 8, "tile"), (8, 8, "tile")]
 
 
 def test_a_tile_that_cannot_work_is_refused_with_one_that_can():

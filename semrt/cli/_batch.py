@@ -12,6 +12,7 @@ from semrt.cli._failures import INTERRUPTED, exit_code, log_traceback, message
 from semrt.cli._progress import progress
 from semrt.data import Micrograph, SparseScan
 from semrt.errors import InvalidValue
+from semrt.tasks import Solver, devices_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
     from semrt.backends import Session
     from semrt.pipeline import Outcome
-    from semrt.tasks import Solver
 
 __all__ = ["Batch", "Summary"]
 
@@ -75,21 +75,19 @@ class Batch:
         def write(source: Path, result: Micrograph) -> dict[str, Any]:
             return self._write(source, targets[source], scans[source], result)
 
-        with progress(len(targets)) as shown:
+        with progress(len(targets), self.header) as shown:
 
-            def tiles(source: Path, done: int, total: int) -> None:
-                shown.tiles(source.name, done, total)
+            def within(source: Path, done: int, total: int, what: str) -> None:
+                shown.within(source.name, done, total, what)
 
-            outcomes = engine.infer_many(targets, self.model, read, write, progress=tiles, **self.settings)
+            outcomes = engine.infer_many(targets, self.model, read, write, progress=within, **self.settings)
             with closing(cast("Generator[Outcome]", outcomes)):  # so that no stage outlives an interruption
                 try:
                     for outcome in outcomes:
                         scans.pop(outcome.item, None)
                         if outcome.error is None:
-                            if not summary.results:
-                                shown.say(self.header)
                             summary.results.append(_record(outcome))
-                            shown.ended(f"{outcome.item}: {_spent(outcome):.2f} s")
+                            shown.ended(f"{outcome.item}: {_spent(outcome):.2f} s{self._where(outcome)}")
                             if fallback := _results.fallback_text(outcome.result["fallback"]):
                                 shown.say(f"semrt: note: {outcome.item}: {fallback}")
                         else:
@@ -100,6 +98,11 @@ class Batch:
                 except KeyboardInterrupt:
                     summary.interrupted = True
         return summary
+
+    def _where(self, outcome: Outcome) -> str:
+        """Name the device, where the header could not know it."""
+        chosen = isinstance(self.model, Solver) and len(devices_of(self.model)) > 1
+        return f" on {outcome.result['device']['used']}" if chosen else ""
 
     def _read(self, source: Path) -> SparseScan:
         measured = io.read(source, **self.reading)

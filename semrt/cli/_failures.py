@@ -7,11 +7,11 @@ import traceback
 
 import click
 
-from semrt.errors import MissingDependency, OutOfMemory, SemrtError
+from semrt.errors import Interrupted, MissingDependency, OutOfMemory, SemrtError
 
 __all__ = ["INTERRUPTED", "exit_code", "log_traceback", "message", "tell"]
 
-INTERRUPTED = 130
+INTERRUPTED = Interrupted.exit_code
 TRAINING = ("torch", "onnx", "onnxscript", "onnxconverter_common")  # what the runtime never imports
 
 

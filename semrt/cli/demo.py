@@ -92,7 +92,7 @@ def _run(
 
     scan = io.read(files["scan"])  # from here the whole road, as for the scan of an instrument
     with engine.open_model(model, device, threads=threads) as opened:
-        result = engine.infer(scan, opened, threads=threads, fallback="classical")
+        result = engine.infer(scan, opened, device=device, threads=threads, fallback="classical")
     scores = _scores(result, simulated, threads)
     source = drawn["image"].name if drawn["image"] else f"simulated {drawn['kind'] or KIND}"
     picture = _results.preview_of(

@@ -67,7 +67,7 @@ def infer(model: str, inputs: tuple[str, ...], **given: Any) -> int:
 
     if given["skip_existing"] and given["overwrite"]:
         raise InvalidOption("--skip-existing and --overwrite contradict each other; give one of them")
-    settings = {name: given[name] for name in ("tile", "batch", "fallback", "threads")} | _task_options(given)
+    settings = {name: given[name] for name in ("tile", "batch", "fallback", "device", "threads")} | _task_options(given)
     name = _name(model, given["device"], given["precision"])
     sources = io.expand_inputs(inputs, recursive=given["recursive"])
     targets = io.output_paths(sources, name, given["output"], _suffix(given["suffix"]))
@@ -120,11 +120,16 @@ def _suffix(given: str | None) -> str | None:
 
 
 def _header(name: str, opened: Session | Solver, todo: int, skipped: int) -> str:
+    """Say what is to be done, and where; of a solver for several devices only its results know that."""
     from semrt.backends import Session
+    from semrt.tasks import devices_of
 
-    where = f"on {opened.reason}" if isinstance(opened, Session) else "on the cpu"
+    if isinstance(opened, Session):
+        where = f" on {opened.reason}"
+    else:
+        where = " on the cpu" if devices_of(opened) == ("cpu",) else ""
     left = f" ({skipped} there already)" if skipped else ""
-    return f"{todo} {'scan' if todo == 1 else 'scans'}{left} with {name} {where}"
+    return f"{todo} {'scan' if todo == 1 else 'scans'}{left} with {name}{where}"
 
 
 def _print(name: str, summary: Summary, *, as_json: bool) -> None:

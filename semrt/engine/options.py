@@ -10,14 +10,15 @@ from semrt.errors import InvalidOption
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["check_options", "chosen_for"]
+__all__ = ["GIVEN", "check_options", "chosen_for", "takes"]
 
-_THREADS = "n_threads"  # set by the engine, from the one number of threads that the user chose
+GIVEN = frozenset({"n_threads", "device", "progress", "checkpoint"})
+"""Keywords that the engine gives to those functions that name them; no options."""
 
 
 def check_options(model: str, options: Mapping[str, Any], *functions: Callable[..., Any]) -> None:
     """Raise InvalidOption for an option that none of the functions takes; the message names those that they do take."""
-    known = set().union(*map(_keywords, functions)) - {_THREADS}
+    known = set().union(*map(_keywords, functions)) - GIVEN
     for name in options:
         if name not in known:
             if not known:
@@ -25,9 +26,14 @@ def check_options(model: str, options: Mapping[str, Any], *functions: Callable[.
             raise InvalidOption.unknown(f"{model}: option", name, known)
 
 
-def chosen_for(function: Callable[..., Any], options: Mapping[str, Any], threads: int | None) -> dict[str, Any]:
-    """Pick the options that the function takes, and its number of threads."""
-    return {name: value for name, value in {**options, _THREADS: threads}.items() if name in _keywords(function)}
+def chosen_for(function: Callable[..., Any], options: Mapping[str, Any], **given: Any) -> dict[str, Any]:
+    """Pick the options that the function takes, and what it names of that which the engine gives."""
+    return {name: value for name, value in {**options, **given}.items() if takes(function, name)}
+
+
+def takes(function: Callable[..., Any], name: str) -> bool:
+    """Whether the function names such a keyword."""
+    return name in _keywords(function)
 
 
 def _keywords(function: Callable[..., Any]) -> set[str]:

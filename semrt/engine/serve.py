@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from semrt import models, pipeline
 from semrt.backends import BACKENDS, open_session, parse_device
-from semrt.engine.road import choose_road
-from semrt.errors import InvalidOption, ModelNotFound
+from semrt.engine.choice import choose_road
+from semrt.engine.solver_road import check_solver
+from semrt.errors import Interrupted, InvalidOption, ModelNotFound
 from semrt.tasks import TASKS, Solver, find_task
 
 if TYPE_CHECKING:
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from semrt.backends import Session
-    from semrt.engine.road import Progress, State
+    from semrt.engine.road import State
+    from semrt.tasks import Progress
 
 __all__ = ["find_model", "find_solver", "infer", "infer_many", "open_model"]
 
@@ -41,16 +43,17 @@ def open_model(
 def find_model(model: str | Path, device: str = "auto", precision: str = "fp32") -> Path | Solver:
     """Find what is called so: a solver, or the folder of a trained model.
 
-    Raises ModelNotFound, and InvalidOption for a device or precision that nobody knows or that a solver cannot have.
+    Raises ModelNotFound; InvalidOption for a device or precision that nobody knows or that a solver cannot have;
+    MissingDependency for a solver that lacks the package it needs.
     """
-    place = None if device == "auto" else parse_device(device, BACKENDS)
+    if device != "auto":
+        parse_device(device, BACKENDS)
     if (solver := find_solver(model)) is None:
         try:
             return models.find(model)
         except ModelNotFound:
             raise ModelNotFound(model, {*models.available(), *filter(find_solver, TASKS)}) from None
-    if place is not None and place.kind != "cpu":
-        raise InvalidOption(f"device {device!r}: {model} is no network and runs on the cpu; leave the device out")
+    check_solver(str(model), solver, device)
     if precision != "fp32":
         raise InvalidOption(f"precision {precision!r}: {model} is no network; leave the precision out")
     return solver
@@ -69,6 +72,7 @@ def infer(
     tile: int | None = None,
     batch: int | None = None,
     fallback: str = "none",
+    device: str | None = None,
     threads: int | None = None,
     progress: Progress | None = None,
     **options: Any,
@@ -78,12 +82,15 @@ def infer(
     tile [px]: that of the model's manifest when None.  batch: as many tiles as suit the device when None.
     fallback: what may be done with a measurement unlike those that the model was trained on: "none", or "classical" for
         the task's best method without a network.
+    device: where a solver runs, "auto" when None, and one that stands in for a network: where its session does when
+        None. A session itself runs where it was opened.
     threads: of the kernels around the network; those of the session when None.
-    progress: called with the tiles done and the tiles there are.
+    progress: called with how many are done, how many there are, and what is counted, such as "tile" or "iteration,
+        loss 0.0123"; what it raises ends the inference.
     options: the keywords of the task, such as denoise=True.
-    Raises InvalidOption, InvalidValue, ModelUnsuitable, and what the session raises.
+    Raises InvalidOption, InvalidValue, MissingDependency, ModelUnsuitable, and what the session raises.
     """
-    road = choose_road(model, tile=tile, batch=batch, fallback=fallback, threads=threads, **options)
+    road = choose_road(model, tile=tile, batch=batch, fallback=fallback, device=device, threads=threads, **options)
     return road.finish(road.run(road.prepare(measured), progress))
 
 
@@ -93,25 +100,26 @@ def infer_many(
     read: Callable[[Any], Any],
     write: Callable[[Any, Any], Any],
     *,
-    progress: Callable[[Any, int, int], None] | None = None,
+    progress: Callable[[Any, int, int, str], None] | None = None,
     depth: int = 2,
     **settings: Any,
 ) -> Iterator[pipeline.Outcome]:
     """Infer from many inputs, reading the next and writing the last while the network is busy with this one.
 
     read(item) -> measured.  write(item, result) -> what the item's Outcome holds, such as the path.
-    progress(item, tiles done, tiles there are).  settings: as infer takes them.
-    Outcomes come in the order of the items; one that fails does not stop the others.  Raises InvalidOption.
+    progress(item, done, total, what is counted).  settings: as infer takes them.
+    Outcomes come in the order of the items; one that fails does not stop the others.
+    Raises InvalidOption, MissingDependency.
     """
     road = choose_road(model, **settings)
     stop = threading.Event()
 
     def run(item: Any, state: State) -> State:
-        def watch(done: int, total: int) -> None:
+        def watch(done: int, total: int, what: str) -> None:
             if stop.is_set():
-                raise pipeline.Stopped
+                raise Interrupted
             if progress is not None:
-                progress(item, done, total)
+                progress(item, done, total, what)
 
         return road.run(state, watch)
 

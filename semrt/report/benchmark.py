@@ -51,7 +51,7 @@ def bench(
     started = time.perf_counter()
     with engine.open_model(model, device, threads=threads, precision=precision) as opened:
         loaded = time.perf_counter()
-        settings = {"threads": threads, **settings}
+        settings = {"device": device, "threads": threads, **settings}
         first_result = engine.infer(measured, opened, **settings)
         first = time.perf_counter()
         warm_up(lambda: engine.infer(measured, opened, **settings))

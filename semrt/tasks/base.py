@@ -4,26 +4,42 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from semrt.tiling import Progress
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["NetworkTask", "Solver"]
+__all__ = ["NetworkTask", "Progress", "Solver", "devices_of", "package_of"]
 
 
 @runtime_checkable
 class Solver(Protocol):
     """A task that needs no network: kriging, and whatever else computes its result from the measurement alone.
 
-    Options are the keyword-only parameters of solve; the engine refuses others.
+    Options are the keyword-only parameters of solve; the engine refuses others. Those of these names are no options,
+    but given by the engine to a solver that names them:
+
+    n_threads: int or None, CPU threads, one for each core when None.
+    device: "auto", "cpu", "cuda" or "cuda:1", of the kinds in `devices`.
+    progress: a Progress or None, to be called often; what it raises ends the inference. Interrupted (or, where the
+        caller sits in the main thread, KeyboardInterrupt) may be caught to return the best result so far.
+
+    Two attributes say what a solver needs, where it needs more than a CPU and semrt itself:
+
+    devices: kinds of device that it can run on, such as ("cpu", "cuda").
+    requires: the package that solve imports, such as "torch"; the extra of the solver's own name brings it.
+
+    What the provenance of the result says goes on as its details. There `device` ({"used": "cuda:0", "why": ...})
+    says where it really ran, and stopped="interrupted" that it was ended before its time.
     """
 
-    accepts: type
+    accepts: type | tuple[type, ...]
 
     def solve(self, measured: Any) -> Any:
-        """From what was measured to the result.  n_threads and further options by keyword."""
+        """From what was measured to the result."""
         ...
 
 
@@ -31,10 +47,11 @@ class Solver(Protocol):
 class NetworkTask(Protocol):
     """A task around a network: what goes in, what comes out; it knows no backend and no tiles.
 
-    Options are the keyword-only parameters of prepare and finish; the engine refuses others.
+    Options are the keyword-only parameters of prepare and finish; the engine refuses others. n_threads is none, but
+    given by the engine to a function that names it.
     """
 
-    accepts: type
+    accepts: type | tuple[type, ...]
     input_channels: tuple[str, ...]
     """What prepare gives, in order; the engine refuses a model that was trained on others."""
     classical: str
@@ -51,3 +68,15 @@ class NetworkTask(Protocol):
     def outside_domain(self, measured: Any, domain: Mapping[str, Any]) -> str | None:
         """Why the input lies outside what the network was trained on, in a line; None when it does not."""
         ...
+
+
+def devices_of(solver: Solver) -> tuple[str, ...]:
+    """Kinds of device that a solver can run on: the CPU, where it says nothing of them."""
+    kinds: tuple[str, ...] = getattr(solver, "devices", ("cpu",))
+    return kinds
+
+
+def package_of(solver: Solver) -> str | None:
+    """The package that a solver needs; None where it needs no more than semrt itself."""
+    package: str | None = getattr(solver, "requires", None)
+    return package
