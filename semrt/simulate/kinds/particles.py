@@ -8,6 +8,7 @@ import numpy as np
 
 from semrt.simulate.fields import Plane, Shape, choice, log_uniform, place, power_law, smooth, stretched, texture
 from semrt.simulate.shapes import blob, capsule, cover, ellipse, pack, polygon, power_law_radii, window
+from semrt.simulate.silica import micro_balls
 
 __all__ = ["aggregates", "crystallites", "dead_leaves", "nanoparticles", "rods", "spheres"]
 
@@ -15,6 +16,8 @@ __all__ = ["aggregates", "crystallites", "dead_leaves", "nanoparticles", "rods",
 def spheres(rng: np.random.Generator, shape: Shape) -> Plane:
     """Layers of spheres under secondary electrons: bright rims or shaded flanks, deeper ones darker and in shadow."""
     extent = max(shape)
+    if rng.random() < 0.4:
+        return _pile(rng, shape)
     radius = log_uniform(rng, 5, 0.45 * min(extent, 256) + 6)
     same_size = rng.random() < 0.7
     rim, slope, toward = rng.uniform(-0.25, 0.6), rng.uniform(0, 0.35), rng.uniform(0, 2 * math.pi)
@@ -190,6 +193,26 @@ def dead_leaves(rng: np.random.Generator, shape: Shape) -> Plane:
         patch = image[w.at]
         patch += cover(distance, 1.3) * (body - patch)
     return stretched(image)
+
+
+def _pile(rng: np.random.Generator, shape: Shape) -> Plane:
+    """Draw a pile of balls of silica as it stands in space, of many sizes, densities and brightnesses."""
+    extent = max(shape)
+    least = max(5, extent / 50)  # packing smaller ones would take seconds
+    balls = micro_balls(
+        shape,
+        rng=rng,
+        radius=log_uniform(rng, least, 0.45 * min(extent, 256) + least),
+        spread=rng.uniform(0, 0.2),
+        packing=rng.uniform(0.3, 0.55),
+        roughness=rng.uniform(0, 1.5),
+        edge=rng.uniform(0, 0.7),
+        shade=rng.uniform(0.2, 1.5),
+        slope=rng.uniform(0, 0.35),
+        toward=rng.uniform(0, 2 * math.pi),
+        probe=0.0,
+    )
+    return stretched(balls.intensity)
 
 
 def _support_holes(rng: np.random.Generator, shape: Shape) -> Plane:
