@@ -36,6 +36,7 @@ def infer(
     batch: int | None = None,
     fallback: str = "none",
     progress: Progress | None = None,
+    checkpoint: str | Path | None = None,
     **options: Any,
 ) -> Any:
     """Infer what was not measured, with a model by name or folder, such as semrt.infer("infill", scan).
@@ -54,6 +55,7 @@ def infer(
         device=device,
         threads=threads,
         progress=progress,
+        checkpoint=checkpoint,
         **options,
     )
 

@@ -18,7 +18,8 @@ from semrt.errors import Interrupted
 
 __all__ = ["Outcome", "run"]
 
-_POLL = 0.1  # seconds between looks at the stop flag while a queue is full or empty; items themselves never wait for it
+_POLL = 0.1  # seconds between looks at a flag while a queue is full or empty; items themselves never wait for it
+_GRACE = 1.0  # seconds for what is being written to get whole, where somebody who has asked to stop asks again
 
 Stage = Callable[[Any, Any], Any]
 
@@ -48,37 +49,50 @@ def run(
 
     stages: name -> stage(item, what the stage before returned; None for the first) -> what the next one takes.
     depth: how many items may wait before each stage, which bounds the memory.
-    stop: set it, or close the iterator, or interrupt it, and the stages end after the items they hold; long stages may
-    look at it and raise Interrupted.
+    stop: set it, and no further item is taken; a stage that looks at it may raise Interrupted, which drops its item and
+        sets it too. What the stages still return goes on to the end and comes out.
+
+    Closing or interrupting the iterator waits for what the stages are at, and drops it; not for long, where stop was
+    set before.
 
     An error ends the way of its own item only. What the iterable `items` raises is raised here.
     """
-    stop = stop or threading.Event()
+    stop, left = stop or threading.Event(), threading.Event()
     channels: list[queue.Queue[Any]] = [queue.Queue(depth) for _ in stages]
-    sources: list[Iterator[Any]] = [_fed(items), *(_received(channel, stop) for channel in channels[:-1])]
+    sources: list[Iterator[Any]] = [_fed(items, stop), *(_received(channel, left) for channel in channels[:-1])]
     threads = [
-        threading.Thread(target=_work, args=(name, stage, source, channel, stop), name=f"semrt-{name}", daemon=True)
+        threading.Thread(
+            target=_work, args=(name, stage, source, channel, stop, left), name=f"semrt-{name}", daemon=True
+        )
         for (name, stage), source, channel in zip(stages.items(), sources, channels, strict=True)
     ]
+    patience = float("inf")
     try:
         for thread in threads:
             thread.start()
-        for outcome in _received(channels[-1], stop):
+        for outcome in _received(channels[-1], left):
             if isinstance(outcome, _End):
                 if outcome.error is not None:
                     raise outcome.error
                 return
             yield outcome
+    except (GeneratorExit, KeyboardInterrupt):
+        patience = _GRACE if stop.is_set() else patience
+        raise
     finally:
         stop.set()
+        left.set()
+        end = time.monotonic() + patience
         for thread in threads:
-            while thread.is_alive():  # with a timeout, so that a second Ctrl-C gets through
+            while thread.is_alive() and time.monotonic() < end:  # in short waits, so that Ctrl-C gets through
                 thread.join(_POLL)
 
 
-def _fed(items: Iterable[Any]) -> Iterator[Outcome | _End]:
+def _fed(items: Iterable[Any], stop: threading.Event) -> Iterator[Outcome | _End]:
     try:
         for item in items:
+            if stop.is_set():
+                break
             yield Outcome(item)
     except Exception as error:
         yield _End(error)
@@ -86,8 +100,8 @@ def _fed(items: Iterable[Any]) -> Iterator[Outcome | _End]:
         yield _End()
 
 
-def _received(channel: queue.Queue[Any], stop: threading.Event) -> Iterator[Any]:
-    while not stop.is_set():
+def _received(channel: queue.Queue[Any], left: threading.Event) -> Iterator[Any]:
+    while not left.is_set():
         try:
             yield channel.get(timeout=_POLL)
         except queue.Empty:
@@ -95,19 +109,25 @@ def _received(channel: queue.Queue[Any], stop: threading.Event) -> Iterator[Any]
 
 
 def _work(
-    name: str, stage: Stage, source: Iterator[Outcome | _End], channel: queue.Queue[Any], stop: threading.Event
+    name: str,
+    stage: Stage,
+    source: Iterator[Outcome | _End],
+    channel: queue.Queue[Any],
+    stop: threading.Event,
+    left: threading.Event,
 ) -> None:
     for arrived in source:
         passed_on = arrived if isinstance(arrived, _End) or arrived.error else _through(name, stage, arrived)
         if isinstance(passed_on, Outcome) and isinstance(passed_on.error, Interrupted):
-            return
-        while not stop.is_set():
+            stop.set()
+            continue
+        while not left.is_set():
             try:
                 channel.put(passed_on, timeout=_POLL)
                 break
             except queue.Full:
                 continue
-        if stop.is_set() or isinstance(passed_on, _End):
+        if left.is_set() or isinstance(passed_on, _End):
             return
         del arrived, passed_on  # else this thread would hold one more image while it waits
 

@@ -1,5 +1,6 @@
 """Solvers small enough to follow by hand, with all that a slow one does: iterate, report, stop early, resume."""
 
+import threading
 import time
 
 import numpy as np
@@ -18,6 +19,7 @@ class Heat:
 
     accepts = (SparseScan, Micrograph)
     devices = ("cpu", "cuda")
+    begun = threading.Event()  # set as soon as any has begun
 
     def solve(
         self,
@@ -38,6 +40,7 @@ class Heat:
             with np.load(saved) as held:
                 estimate, done = held["estimate"], int(held["done"])
         resumed, stopped = done, None
+        self.begun.set()
         try:
             while done < iterations:
                 time.sleep(pause)
@@ -46,7 +49,7 @@ class Heat:
                 before, estimate = estimate, np.where(visited, measured.intensity, mean)
                 done += 1
                 if saved and done % SAVED_EVERY == 0:
-                    checkpoint.mkdir(exist_ok=True)
+                    checkpoint.mkdir(parents=True, exist_ok=True)
                     np.savez(saved, estimate=estimate, done=done)
                 if progress is not None:
                     progress(done, iterations, f"iteration, loss {np.abs(estimate - before).max():.3g}")
@@ -58,9 +61,10 @@ class Heat:
         return Micrograph(estimate, measured.pixel_size, metadata=measured.metadata, provenance=made)
 
 
-class Stubborn(Heat):
-    """Never says how far it is, so that nothing can end it."""
+class Deaf(Heat):
+    """Never says how far it is, so that nothing can end it before its time; its checkpoint shows that it has begun."""
 
-    def solve(self, measured, *, seconds: float = 30.0):
+    def solve(self, measured, *, seconds: float = 30.0, checkpoint=None):
+        checkpoint.mkdir(parents=True)
         time.sleep(seconds)
         return super().solve(measured)

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+import shutil
+import threading
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from semrt import engine, io
 from semrt.cli import _results
 from semrt.cli._failures import INTERRUPTED, exit_code, log_traceback, message
-from semrt.cli._progress import progress
+from semrt.cli._interrupt import asking_first
+from semrt.cli._progress import Progress, progress
 from semrt.data import Micrograph, SparseScan
 from semrt.errors import InvalidValue
 from semrt.tasks import Solver, devices_of
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Collection, Generator, Mapping
     from pathlib import Path
 
     from semrt.backends import Session
@@ -28,12 +31,16 @@ SOME_FAILED = 1
 
 @dataclass
 class Summary:
-    """What became of a batch: records of the results, of the failures, and the sources that were left alone."""
+    """What became of a batch: records of the results, of the failures, and the sources that were left alone.
+
+    interrupted: by Ctrl-C.  abandoned: by a second one, before the stages had come to an end.
+    """
 
     results: list[dict[str, Any]] = field(default_factory=list)
     failures: list[dict[str, Any]] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     interrupted: bool = False
+    abandoned: bool = False
 
     @property
     def exit_code(self) -> int:
@@ -53,6 +60,7 @@ class Batch:
     header: what is said before the first result.
     reading: keywords of io.read.  settings: keywords of engine.infer_many.
     preview: draw one beside each result; spectra: with power spectra.
+    redone: results that are replaced in any case.
     """
 
     model: Session | Solver
@@ -62,42 +70,68 @@ class Batch:
     overwrite: bool = False
     preview: bool = False
     spectra: bool = False
+    redone: Collection[Path] = ()
 
     def run(self, targets: Mapping[Path, Path]) -> Summary:
-        """Infer each source into its target; one that fails, or Ctrl-C, leaves the finished ones whole."""
+        """Infer each source into its target; one that fails, or Ctrl-C, leaves the finished ones whole.
+
+        After Ctrl-C nothing more is begun, and what runs hands in what it has; a second one ends all at once.
+        """
         summary = Summary()
+        stop = threading.Event()
         scans: dict[Path, SparseScan] = {}
+        partial: dict[Path, Path] = {}
 
         def read(source: Path) -> SparseScan:
             scans[source] = self._read(source)
             return scans[source]
 
         def write(source: Path, result: Micrograph) -> dict[str, Any]:
-            return self._write(source, targets[source], scans[source], result)
+            record = self._write(source, targets[source], scans[source], result)
+            if source in partial and not record["interrupted"]:
+                shutil.rmtree(partial[source], ignore_errors=True)
+            return record
+
+        def checkpoint(source: Path) -> Path:
+            partial[source] = targets[source].with_name(f"{targets[source].stem}.partial")
+            return partial[source]
 
         with progress(len(targets), self.header) as shown:
 
             def within(source: Path, done: int, total: int, what: str) -> None:
                 shown.within(source.name, done, total, what)
 
-            outcomes = engine.infer_many(targets, self.model, read, write, progress=within, **self.settings)
-            with closing(cast("Generator[Outcome]", outcomes)):  # so that no stage outlives an interruption
-                try:
+            def ask_to_stop() -> None:
+                summary.interrupted = True
+                stop.set()
+                with suppress(RuntimeError):  # stderr may be in the middle of a line
+                    shown.say("semrt: stopping: what runs hands in what it has; Ctrl-C once more ends it at once")
+
+            outcomes = engine.infer_many(
+                targets, self.model, read, write, progress=within, checkpoint=checkpoint, stop=stop, **self.settings
+            )
+            try:
+                with asking_first(ask_to_stop), closing(cast("Generator[Outcome]", outcomes)):
                     for outcome in outcomes:
                         scans.pop(outcome.item, None)
-                        if outcome.error is None:
-                            summary.results.append(_record(outcome))
-                            shown.ended(f"{outcome.item}: {_spent(outcome):.2f} s{self._where(outcome)}")
-                            if fallback := _results.fallback_text(outcome.result["fallback"]):
-                                shown.say(f"semrt: note: {outcome.item}: {fallback}")
-                        else:
-                            log_traceback(outcome.error)
-                            failure = _failure(outcome)
-                            summary.failures.append(failure)
-                            shown.failed(f"semrt: {failure['error']}")
-                except KeyboardInterrupt:
-                    summary.interrupted = True
+                        self._tell(outcome, summary, shown)
+            except KeyboardInterrupt:
+                summary.interrupted = summary.abandoned = True
         return summary
+
+    def _tell(self, outcome: Outcome, summary: Summary, shown: Progress) -> None:
+        """Say what became of one input, and keep it for the end."""
+        if outcome.error is not None:
+            log_traceback(outcome.error)
+            summary.failures.append(failure := _failure(outcome))
+            shown.failed(f"semrt: {failure['error']}")
+            return
+        summary.results.append(record := _record(outcome))
+        shown.ended(f"{outcome.item}: {_spent(outcome):.2f} s{self._where(outcome)}")
+        if fallback := _results.fallback_text(record["fallback"]):
+            shown.say(f"semrt: note: {outcome.item}: {fallback}")
+        if record["interrupted"]:
+            shown.say(f"semrt: note: {outcome.item}: interrupted, the best so far; --skip-existing will redo it")
 
     def _where(self, outcome: Outcome) -> str:
         """Name the device, where the header could not know it."""
@@ -118,6 +152,8 @@ class Batch:
         picture = None
         if self.preview:
             picture = _results.preview_of(measured, result, source.name, spectra=self.spectra)
+        if target in self.redone:
+            target.unlink(missing_ok=True)  # before what lies beside it no longer says that it is to be redone
         paths = _results.save(target, result, measured, source, overwrite=self.overwrite, picture=picture)
         return (
             _results.record_of(result, measured)

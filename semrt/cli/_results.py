@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from semrt import io, provenance
@@ -26,6 +27,7 @@ __all__ = [
     "refuse_existing",
     "save",
     "seconds_of",
+    "was_interrupted",
     "write_preview",
 ]
 
@@ -67,6 +69,15 @@ def refuse_existing(targets: Iterable[Path], *, preview: bool) -> None:
                 raise OutputExists(path)
 
 
+def was_interrupted(target: Path) -> bool:
+    """Whether a result that is there says beside it that it was ended before its time."""
+    try:
+        made = json.loads(_beside(target, ".semrt.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False  # nothing says so
+    return isinstance(made, dict) and made.get("interrupted") is True
+
+
 def write_preview(path: Path, picture: NDArray[np.uint8], *, overwrite: bool = False) -> None:
     """Write a picture, RGB (ny, nx, 3), as PNG.  Raises OutputExists, OutputNotWritable."""
     import cv2
@@ -87,9 +98,7 @@ def caption_of(measured: SparseScan, result: Micrograph, source: str) -> Caption
     """Say in the banner what the provenance says."""
     made = result.provenance
     model = " ".join(str(made["model"][key]) for key in ("name", "version") if key in made["model"])
-    return Caption(
-        source, model, measured.coverage, made["device"]["used"], seconds_of(made), fallback_text(made.get("fallback"))
-    )
+    return Caption(source, model, measured.coverage, made["device"]["used"], seconds_of(made), _warning(made))
 
 
 def record_of(result: Micrograph, measured: SparseScan) -> dict[str, Any]:
@@ -99,6 +108,7 @@ def record_of(result: Micrograph, measured: SparseScan) -> dict[str, Any]:
         "model": made["model"],
         "device": made["device"],
         "fallback": made.get("fallback"),
+        "interrupted": made.get("interrupted", False),
         "scan": _described(measured),
         "seconds": made["seconds"],
     }
@@ -114,6 +124,11 @@ def fallback_text(fallback: Mapping[str, Any] | None) -> str:
     if fallback is None:
         return ""
     return f"the classical method ran instead of {fallback['instead_of']['name']}: {fallback['why']}"
+
+
+def _warning(made: Mapping[str, Any]) -> str:
+    said = [fallback_text(made.get("fallback")), "interrupted: the best so far" if made.get("interrupted") else ""]
+    return "; ".join(filter(None, said))
 
 
 def _described(measured: SparseScan) -> dict[str, Any]:

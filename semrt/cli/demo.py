@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from semrt.cli import _values
+from semrt.cli._failures import INTERRUPTED
 
 if TYPE_CHECKING:
     from semrt.cli._simulated import SimulatedScan
@@ -41,7 +42,7 @@ NOISE = 0.02
 @click.option("--threads", type=click.IntRange(min=1), help="Threads of the processor; one for each core by default.")
 @click.option("--spectra", is_flag=True, help="Add power spectra to the preview.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def demo(output: Path | None, as_json: bool, **given: Any) -> None:
+def demo(output: Path | None, as_json: bool, **given: Any) -> int:
     """Simulate a micrograph and a sparse scan of it, infer the micrograph from the scan, and compare with the truth.
 
     Everything is left in a folder: the truth, the scan (an input for `semrt infer`), the result with its error map,
@@ -49,15 +50,17 @@ def demo(output: Path | None, as_json: bool, **given: Any) -> None:
     A simulated micrograph is like those of the training; --image shows how the model does on yours.
     """
     report = _run(output or _free_folder(), **given)
+    code = INTERRUPTED if report["interrupted"] else 0
     if as_json:
         click.echo(json.dumps(report))
-        return
+        return code
     scan = report["scan"]
     click.echo(f"{scan['pattern']} scan, coverage {_values.coverage_text(scan['coverage'])}, seed {scan['seed']}")
     click.echo(f"{'against the truth':<34} {'PSNR [dB]':>9} {'SSIM':>7}")
     for name, score in report["scores"].items():
         click.echo(f"{name:<34} {score['psnr']:>9.2f} {score['ssim']:>7.3f}")
     click.echo(f"look at {report['files']['preview']}")
+    return code
 
 
 def _run(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +31,7 @@ FILE = click.Path(path_type=Path)
 @click.option("-o", "--output", type=FILE, default=".", show_default="here", help="Folder, or file of a single result.")
 @click.option("--format", "suffix", metavar="SUFFIX", help="Format of the results, such as tif, npz or mrc.")
 @click.option("--recursive", is_flag=True, help="Look into the folders below those given.")
-@click.option("--skip-existing", is_flag=True, help="Leave results that are there: resumes an interrupted batch.")
+@click.option("--skip-existing", is_flag=True, help="Leave finished results: resumes an interrupted batch.")
 @click.option("--overwrite", is_flag=True, help="Replace results that are there.")
 @click.option("--mask", type=FILE, help="Image or scan path that says where the probe went (non-zero).")
 @click.option("--unvisited", type=float, metavar="VALUE", help="Intensity where the probe did not go, such as 0.")
@@ -71,7 +73,8 @@ def infer(model: str, inputs: tuple[str, ...], **given: Any) -> int:
     name = _name(model, given["device"], given["precision"])
     sources = io.expand_inputs(inputs, recursive=given["recursive"])
     targets = io.output_paths(sources, name, given["output"], _suffix(given["suffix"]))
-    skipped = [source for source, target in targets.items() if given["skip_existing"] and target.exists()]
+    there = {source: target for source, target in targets.items() if given["skip_existing"] and target.exists()}
+    skipped = [source for source, target in there.items() if not _results.was_interrupted(target)]
     targets = {source: target for source, target in targets.items() if source not in skipped}
     preview = given["preview"] or given["spectra"]
     if not (given["overwrite"] or given["skip_existing"]):
@@ -85,10 +88,14 @@ def infer(model: str, inputs: tuple[str, ...], **given: Any) -> int:
             overwrite=given["overwrite"],
             preview=preview,
             spectra=given["spectra"],
+            redone=set(there.values()),
         )
         summary = batch.run(targets)
     summary.skipped = [str(source) for source in skipped]
     _print(name, summary, as_json=given["as_json"])
+    if summary.abandoned:
+        sys.stdout.flush()
+        os._exit(summary.exit_code)  # Python would wait for the stages, or fall over those that are in C++
     return summary.exit_code
 
 

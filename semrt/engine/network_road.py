@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from semrt.backends import Session
+    from semrt.engine.road import Checkpoint
     from semrt.tasks import Progress
 
 __all__ = ["NetworkRoad"]
@@ -90,10 +91,20 @@ class NetworkRoad:
             raise ModelUnsuitable(f"{manifest.name}: {outside}; allow --fallback classical, or choose another model")
         return replace(state, outside=outside, stand_in=self.classical)
 
-    def run(self, state: State, progress: Progress | None = None) -> State:
+    @property
+    def name(self) -> str:
+        """The name of the model."""
+        return self.session.manifest.name
+
+    @property
+    def resumes(self) -> bool:
+        """Whether what may run in the network's place keeps a checkpoint."""
+        return self.classical is not None and self.classical.resumes
+
+    def run(self, state: State, progress: Progress | None = None, checkpoint: Checkpoint | None = None) -> State:
         """Run the network tile by tile, or the solver in its place."""
         if state.stand_in is not None:
-            return state.stand_in.run(state, progress)
+            return state.stand_in.run(state, progress, checkpoint)
         manifest = self.session.manifest
         state.seconds["network"] = 0.0
 

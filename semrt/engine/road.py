@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
@@ -11,11 +12,15 @@ from semrt.errors import InvalidValue
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from semrt.engine.solver_road import SolverRoad
     from semrt.tasks import Progress
 
-__all__ = ["Road", "State", "check_kind", "clock", "labelled"]
+__all__ = ["Checkpoint", "Road", "State", "check_kind", "clock", "labelled"]
+
+Checkpoint = Callable[[], "Path | None"]
+"""Asked for the folder of a checkpoint, by what keeps one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,11 +44,21 @@ class State:
 class Road(Protocol):
     """Three stops, each of which may run in a thread of its own."""
 
+    @property
+    def name(self) -> str:
+        """The name of the model."""
+        ...
+
+    @property
+    def resumes(self) -> bool:
+        """Whether anything on the road keeps a checkpoint."""
+        ...
+
     def prepare(self, measured: Any) -> State:
         """Turn the measurement into what the model takes.  Raises InvalidValue, ModelUnsuitable."""
         ...
 
-    def run(self, state: State, progress: Progress | None = None) -> State:
+    def run(self, state: State, progress: Progress | None = None, checkpoint: Checkpoint | None = None) -> State:
         """Do the heavy part.  Raises what the session or the solver raises."""
         ...
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from semrt import models, pipeline
@@ -15,7 +16,6 @@ from semrt.tasks import TASKS, Solver, find_task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from pathlib import Path
 
     from semrt.backends import Session
     from semrt.engine.road import State
@@ -75,6 +75,7 @@ def infer(
     device: str | None = None,
     threads: int | None = None,
     progress: Progress | None = None,
+    checkpoint: str | Path | None = None,
     **options: Any,
 ) -> Any:
     """Infer what was not measured; the result says in its provenance what made it.
@@ -86,12 +87,17 @@ def infer(
         None. A session itself runs where it was opened.
     threads: of the kernels around the network; those of the session when None.
     progress: called with how many are done, how many there are, and what is counted, such as "tile" or "iteration,
-        loss 0.0123"; what it raises ends the inference.
+        loss 0.0123"; what it raises ends the inference, or lets a slow solver return the best result so far, as
+        Ctrl-C does too: the provenance of such a one says interrupted=True.
+    checkpoint: folder, which need not exist, where a slow solver keeps what it needs to go on after an interruption.
     options: the keywords of the task, such as denoise=True.
     Raises InvalidOption, InvalidValue, MissingDependency, ModelUnsuitable, and what the session raises.
     """
     road = choose_road(model, tile=tile, batch=batch, fallback=fallback, device=device, threads=threads, **options)
-    return road.finish(road.run(road.prepare(measured), progress))
+    if checkpoint is not None and not road.resumes:
+        raise InvalidOption(f"{road.name}: takes no checkpoint, because nothing of it goes on from one; leave it out")
+    folder = None if checkpoint is None else Path(checkpoint)
+    return road.finish(road.run(road.prepare(measured), progress, lambda: folder))
 
 
 def infer_many(
@@ -101,30 +107,46 @@ def infer_many(
     write: Callable[[Any, Any], Any],
     *,
     progress: Callable[[Any, int, int, str], None] | None = None,
+    checkpoint: Callable[[Any], Path] | None = None,
+    stop: threading.Event | None = None,
     depth: int = 2,
     **settings: Any,
 ) -> Iterator[pipeline.Outcome]:
     """Infer from many inputs, reading the next and writing the last while the network is busy with this one.
 
     read(item) -> measured.  write(item, result) -> what the item's Outcome holds, such as the path.
-    progress(item, done, total, what is counted).  settings: as infer takes them.
+    progress(item, done, total, what is counted).  checkpoint(item) -> folder, asked for a solver that keeps one.
+    stop: set it, and no further item is begun; the progress call of the one that runs raises Interrupted, over which a
+        solver may return the best result so far. Results that are there are still finished and written.
+    settings: as infer takes them.
     Outcomes come in the order of the items; one that fails does not stop the others.
     Raises InvalidOption, MissingDependency.
     """
     road = choose_road(model, **settings)
-    stop = threading.Event()
+    stop = stop or threading.Event()
+
+    def go_on() -> None:
+        if stop.is_set():
+            raise Interrupted
+
+    def prepare(item: Any, _: None) -> State:
+        go_on()
+        measured = read(item)
+        go_on()
+        return road.prepare(measured)
 
     def run(item: Any, state: State) -> State:
         def watch(done: int, total: int, what: str) -> None:
-            if stop.is_set():
-                raise Interrupted
+            if done < total:  # else all is done
+                go_on()
             if progress is not None:
                 progress(item, done, total, what)
 
-        return road.run(state, watch)
+        go_on()
+        return road.run(state, watch, None if checkpoint is None else lambda: checkpoint(item))
 
-    stages = {
-        "read": lambda item, _: road.prepare(read(item)),
+    stages: dict[str, pipeline.Stage] = {
+        "read": prepare,
         "run": run,
         "write": lambda item, state: write(item, road.finish(state)),
     }

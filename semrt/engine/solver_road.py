@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from semrt import provenance
 from semrt.backends import BACKENDS, parse_device
-from semrt.engine.options import check_options, chosen_for
+from semrt.engine.options import check_options, chosen_for, takes
 from semrt.engine.road import State, check_kind, clock, labelled
 from semrt.errors import InvalidOption, MissingDependency
 from semrt.tasks import TASKS, devices_of, package_of
@@ -16,6 +16,7 @@ from semrt.tasks import TASKS, devices_of, package_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from semrt.engine.road import Checkpoint
     from semrt.tasks import Progress, Solver
 
 __all__ = ["SolverRoad", "check_solver", "name_of"]
@@ -47,10 +48,16 @@ class SolverRoad:
         check_kind(self.name, measured, self.solver.accepts)
         return State(measured)
 
-    def run(self, state: State, progress: Progress | None = None) -> State:
+    @property
+    def resumes(self) -> bool:
+        """Whether the solver keeps a checkpoint."""
+        return takes(self.solver.solve, "checkpoint")
+
+    def run(self, state: State, progress: Progress | None = None, checkpoint: Checkpoint | None = None) -> State:
         """Solve."""
         solve = self.solver.solve
-        given = {"n_threads": self.threads, "device": self.device, "progress": progress}
+        folder = checkpoint() if self.resumes and checkpoint is not None else None
+        given = {"n_threads": self.threads, "device": self.device, "progress": progress, "checkpoint": folder}
         with clock(state, "run"):
             result = solve(state.measured, **chosen_for(solve, self.options, **given))
         return replace(state, result=result)
@@ -63,6 +70,8 @@ class SolverRoad:
         """Label the result with what made it, where it says that it ran, and what else there is to say."""
         details = dict(state.result.provenance)
         made = provenance.of_solver(self.name, self.threads, details.pop("device", None))
+        if details.get("stopped") == "interrupted":
+            made["interrupted"] = True
         result = replace(state.result, provenance=details)
         return labelled(result, {**made, **more, "options": dict(self.options)}, state)
 

@@ -15,6 +15,7 @@ import numpy as np
 
 import semrt
 from semrt import engine
+from semrt.errors import Interrupted
 from semrt.report.timing import Latency, measure, warm_up
 
 if TYPE_CHECKING:
@@ -52,9 +53,9 @@ def bench(
     with engine.open_model(model, device, threads=threads, precision=precision) as opened:
         loaded = time.perf_counter()
         settings = {"device": device, "threads": threads, **settings}
-        first_result = engine.infer(measured, opened, **settings)
+        first_result = _infer(measured, opened, settings)
         first = time.perf_counter()
-        warm_up(lambda: engine.infer(measured, opened, **settings))
+        warm_up(lambda: _infer(measured, opened, settings))
         latency, stops = _latency(opened, measured, settings, runs, at_most)
         images, seconds = _throughput(opened, measured, settings, runs, at_most)
     made = first_result.provenance
@@ -98,12 +99,19 @@ def _latency(
     spent: dict[str, list[float]] = defaultdict(list)
 
     def once() -> None:
-        result: Micrograph = engine.infer(measured, opened, **settings)
+        result = _infer(measured, opened, settings)
         for stop, seconds in result.provenance["seconds"].items():
             spent[stop].append(seconds)
 
     latency = measure(once, runs=runs, at_most=at_most)
     return latency, {stop: Latency(np.asarray(spent[stop])) for stop in STOPS if stop in spent}
+
+
+def _infer(measured: SparseScan, opened: Session | Solver, settings: Mapping[str, Any]) -> Micrograph:
+    result: Micrograph = engine.infer(measured, opened, **settings)
+    if result.provenance.get("interrupted"):  # the best so far is nothing to measure
+        raise Interrupted
+    return result
 
 
 def _throughput(

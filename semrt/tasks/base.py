@@ -25,7 +25,10 @@ class Solver(Protocol):
     n_threads: int or None, CPU threads, one for each core when None.
     device: "auto", "cpu", "cuda" or "cuda:1", of the kinds in `devices`.
     progress: a Progress or None, to be called often; what it raises ends the inference. Interrupted (or, where the
-        caller sits in the main thread, KeyboardInterrupt) may be caught to return the best result so far.
+        caller sits in the main thread, KeyboardInterrupt) may be caught to return the best result so far; from then on
+        every call raises it.
+    checkpoint: Path or None, a folder of this input's own, where neither it nor those above it need exist. What lies
+        there from an earlier run may be of another input or of other options. The caller removes it when all is done.
 
     Two attributes say what a solver needs, where it needs more than a CPU and semrt itself:
 
@@ -33,7 +36,8 @@ class Solver(Protocol):
     requires: the package that solve imports, such as "torch"; the extra of the solver's own name brings it.
 
     What the provenance of the result says goes on as its details. There `device` ({"used": "cuda:0", "why": ...})
-    says where it really ran, and stopped="interrupted" that it was ended before its time.
+    says where it really ran, and stopped="interrupted" that it was ended before its time, which marks the result as
+    one to be done again.
     """
 
     accepts: type | tuple[type, ...]
