@@ -7,7 +7,7 @@ import pytest
 
 from command import fails, run, sparse, waves, written
 from semrt import io
-from semrt.data import Micrograph, SparseScan
+from semrt.data import Micrograph, SparseScan, SparseVolume, Volume
 from semrt.kernels import mask_statistics
 from tiny_models import write_model
 
@@ -54,6 +54,40 @@ def test_of_a_result_it_tells_what_made_it(tmp_path):
     run("infer", "kriging", written(tmp_path / "s.tif"), "-o", tmp_path / "out.tif")
     assert told(tmp_path / "out.tif")["provenance"]["model"]["name"] == "kriging"
     assert "provenance.model.name" in run("info", tmp_path / "out.tif").stdout
+
+
+def test_of_a_sparse_stack_it_tells_the_slices_and_what_is_most_and_least_covered(tmp_path):
+    visited = np.stack([sparse(coverage=share).visited for share in (0.3, 0.1, 0.2)])
+    volume = SparseVolume(np.stack([waves()] * 3), visited, pixel_size=2, slice_thickness=30)
+    found = told(written(tmp_path / "v.tif", volume))
+    assert found["kind"] == "sparse volume"
+    assert found["shape"] == [3, 40, 48]
+    assert (found["pixel_size_nm"], found["slice_thickness_nm"]) == ([2, 2], 30)
+    assert found["coverage"] == pytest.approx(visited.mean())
+    of_slices = visited.mean((1, 2))
+    assert found["coverage_of_slices"] == pytest.approx({"min": of_slices[1], "max": of_slices[0]})
+    assert found["largest_gap_px"] == pytest.approx(mask_statistics(visited[1]).largest_gap)
+    lines = run("info", tmp_path / "v.tif").stdout
+    assert "slice thickness              30 nm\n" in lines
+    assert "shape                        3 x 40 x 48\n" in lines
+
+
+def test_one_mask_for_all_slices_has_the_gaps_of_one(tmp_path):
+    io.write(tmp_path / "v.npy", Volume(np.stack([waves()] * 3)))
+    io.write(tmp_path / "mask.npy", Micrograph(sparse().visited))
+    found = told(tmp_path / "v.npy", "--mask", tmp_path / "mask.npy")
+    statistics = mask_statistics(sparse().visited)
+    assert found["largest_gap_px"] == pytest.approx(statistics.largest_gap)
+    assert found["mean_gap_px"] == pytest.approx(statistics.mean_gap)
+
+
+def test_of_a_whole_stack_it_tells_what_made_it(tmp_path):
+    io.write(tmp_path / "v.mrc", Volume(np.stack([waves()] * 3), provenance={"model": {"name": "dip"}}))
+    found = told(tmp_path / "v.mrc")
+    assert (found["kind"], found["shape"]) == ("volume", [3, 40, 48])
+    assert found["provenance"] == {"model": {"name": "dip"}}
+    assert found["slice_thickness_nm"] is None
+    assert "slice thickness              unknown\n" in run("info", tmp_path / "v.mrc").stdout
 
 
 def test_of_a_scan_path_it_tells_times_and_steps(tmp_path):

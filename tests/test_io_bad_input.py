@@ -126,19 +126,22 @@ def test_a_damaged_file_raises_nothing_but_errors_of_semrt(suffix, tmp_path):
     assert refused > 10 if suffix == ".png" else refused > 0  # most of a PNG is under checksums
 
 
-@pytest.mark.parametrize("suffix", [".tif", ".npy", ".mrc"])
-def test_a_stack_is_refused_with_its_shape_before_it_is_read(suffix, tmp_path):
-    path, stack = tmp_path / f"a{suffix}", np.zeros((3, 4, 5), np.float32)
+@pytest.mark.parametrize("suffix", [".tif", ".npy", ".npz", ".mrc"])
+def test_a_stack_of_stacks_is_refused_with_its_shape_before_it_is_read(suffix, tmp_path):
+    path, stacks = tmp_path / f"a{suffix}", np.zeros((2, 3, 4, 5), np.float32)
     match suffix:
         case ".tif":
-            tifffile.imwrite(path, stack, imagej=True)
+            tifffile.imwrite(path, stacks, imagej=True)
         case ".npy":
-            np.save(path, stack)
+            np.save(path, stacks)
+        case ".npz":
+            np.savez(path, intensity=stacks)
         case ".mrc":
             with mrcfile.new(path) as file:
-                file.set_data(stack)
-                file.set_volume()
-    assert "(3, 4, 5); choose one slice" in refusal(path, InvalidShape)
+                file.set_data(stacks)
+    assert "(ny, nx) or (nz, ny, nx) with at least one pixel, got (2, 3, 4, 5); choose one stack" in refusal(
+        path, InvalidShape
+    )
 
 
 @pytest.mark.parametrize("shape", [(0, 0), (0, 5), (5, 0), (7,), (), (2, 3, 4, 5)])

@@ -11,8 +11,8 @@ import click
 from semrt.cli._values import coverage_text, length_text, pixel_size
 
 if TYPE_CHECKING:
-    from semrt.data import Micrograph, SparseScan
-    from semrt.scan import ScanPath
+    from semrt.data import SparseScan, SparseVolume
+    from semrt.io.formats import Image, Measured
 
 __all__ = ["info"]
 
@@ -21,12 +21,14 @@ UNITS = {"_px_per_us2": "px/µs²", "_px_per_us": "px/µs", "_px": "px", "_us": 
 
 @click.command(short_help="Show what a file holds: shape, pixel size, coverage.")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--mask", type=click.Path(path_type=Path), help="Image or scan path that says where the probe went.")
+@click.option(
+    "--mask", type=click.Path(path_type=Path), help="Image, stack or scan path that says where the probe went."
+)
 @click.option("--unvisited", type=float, metavar="VALUE", help="Intensity where the probe did not go, such as 0.")
 @click.option("--pixel-size", type=pixel_size, metavar="LENGTH", help="Such as 0.02nm; replaces what the file says.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def info(file: Path, as_json: bool, **reading: Any) -> None:
-    """Show what a file holds: shape, pixel size, intensities, and of a sparse scan its coverage and gaps.
+    """Show what a file holds: shape, pixel size, intensities, and of a sparse scan or stack its coverage and gaps.
 
     Options say what the file leaves open, as in `semrt infer`.
     """
@@ -52,29 +54,26 @@ def _print(name: str, value: Any) -> None:
     click.echo(f"{words:<28} {_text(name, value)} {unit}".rstrip())
 
 
-def _described(held: Micrograph | SparseScan | ScanPath) -> dict[str, Any]:
-    from semrt.data import Micrograph, SparseScan
+def _described(held: Measured) -> dict[str, Any]:
+    from semrt.data import Micrograph, SparseScan, SparseVolume, Volume
+    from semrt.scan import ScanPath
 
-    if isinstance(held, Micrograph | SparseScan):
-        return _of_image(held)
-    return {"kind": "scan path", "shape": held.shape, "coverage": held.coverage, **held.statistics()}
+    if isinstance(held, ScanPath):
+        return {"kind": "scan path", "shape": held.shape, "coverage": held.coverage, **held.statistics()}
+    kinds = {Micrograph: "micrograph", SparseScan: "sparse scan", Volume: "volume", SparseVolume: "sparse volume"}
+    return {"kind": kinds[type(held)], **_of_image(held)}
 
 
-def _of_image(held: Micrograph | SparseScan) -> dict[str, Any]:
-    from semrt.data import Micrograph, SparseScan
-    from semrt.kernels import mask_statistics
+def _of_image(held: Image) -> dict[str, Any]:
+    from semrt.data import SparseScan, SparseVolume, Volume
 
     described: dict[str, Any] = {"shape": held.shape, "pixel_size_nm": held.pixel_size}
+    if isinstance(held, Volume | SparseVolume):
+        described["slice_thickness_nm"] = held.slice_thickness
     seen = held.intensity
-    if isinstance(held, SparseScan):
-        statistics = mask_statistics(held.visited)
+    if isinstance(held, SparseScan | SparseVolume):
         seen = held.intensity[held.visited]
-        described |= {
-            "coverage": statistics.coverage,
-            "largest_gap_px": statistics.largest_gap,
-            "mean_gap_px": statistics.mean_gap,
-            "exposure": held.exposure is not None,
-        }
+        described |= _gaps(held)
     described["intensity"] = {
         "min": float(seen.min()),
         "max": float(seen.max()),
@@ -82,9 +81,33 @@ def _of_image(held: Micrograph | SparseScan) -> dict[str, Any]:
         "std": float(seen.std(dtype=float)),
     }
     described["metadata"] = dict(held.metadata)
-    if isinstance(held, Micrograph) and held.provenance:
+    if not isinstance(held, SparseScan | SparseVolume) and held.provenance:
         described["provenance"] = dict(held.provenance)
-    return {"kind": "sparse scan" if isinstance(held, SparseScan) else "micrograph", **described}
+    return described
+
+
+def _gaps(held: SparseScan | SparseVolume) -> dict[str, Any]:
+    """How much was visited, and how far what was not is from it; of a stack, gaps within the slices."""
+    from semrt.data import SparseScan
+    from semrt.kernels import mask_statistics
+
+    if isinstance(held, SparseScan):
+        statistics = mask_statistics(held.visited)
+        return {
+            "coverage": statistics.coverage,
+            "largest_gap_px": statistics.largest_gap,
+            "mean_gap_px": statistics.mean_gap,
+            "exposure": held.exposure is not None,
+        }
+    same = held.visited.strides[0] == 0  # one mask for every slice
+    of_slices = [mask_statistics(visited) for visited in (held.visited[:1] if same else held.visited)]
+    coverages = held.coverage_of_slices
+    return {
+        "coverage": held.coverage,
+        "coverage_of_slices": {"min": float(coverages.min()), "max": float(coverages.max())},
+        "largest_gap_px": max(statistics.largest_gap for statistics in of_slices),
+        "mean_gap_px": sum(statistics.mean_gap for statistics in of_slices) / len(of_slices),
+    }
 
 
 def _text(name: str, value: Any) -> str:
@@ -92,6 +115,8 @@ def _text(name: str, value: Any) -> str:
         return " x ".join(map(str, value))
     if name == "pixel_size_nm":
         return "unknown" if value is None else " x ".join(length_text(length) for length in dict.fromkeys(value))
-    if name == "coverage":
+    if name == "slice_thickness_nm":
+        return "unknown" if value is None else length_text(value)
+    if name.startswith("coverage"):
         return coverage_text(value)
     return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -8,11 +8,11 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from semrt.data import Micrograph, SparseScan
+from semrt.data import Micrograph, SparseScan, SparseVolume, Volume
 from semrt.errors import (
     EmptyScan,
     InputNotFound,
@@ -35,7 +35,9 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from semrt.data import PixelSize
-    from semrt.scan import ScanPath
+    from semrt.io.formats import Measured
+
+Whole = TypeVar("Whole", Micrograph, Volume)
 
 __all__ = [
     "FORMATS",
@@ -58,14 +60,15 @@ def read(
     mask: str | Path | ArrayLike | None = None,
     unvisited: float | None = None,
     pixel_size: PixelSize | float | str | None = None,
-) -> Micrograph | SparseScan | ScanPath:
+) -> Measured:
     """Read a file of any format in FORMATS, intensities in its own counts.
 
-    An image becomes a SparseScan where something says that the probe did not go everywhere: NaN in it, the mask, the
-    value `unvisited`, or the file itself (NPZ).
+    An image is a Micrograph, a stack of several slices a Volume. They become a SparseScan and a SparseVolume where
+    something says that the probe did not go everywhere: NaN in them, the mask, the value `unvisited`, or the file
+    itself (NPZ).
 
     mask: where the probe went, of the image's shape: non-zero (NaN counts as zero), as an array or a file of any
-        format, a scan path's CSV included.
+        format, a scan path's CSV included. For a stack also (ny, nx), which then holds for every slice.
     unvisited: the value that stands where the probe did not go, such as 0.
     pixel_size: (dy, dx) or one number for both [nm], or text with a unit such as "0.02nm"; replaces the file's own.
 
@@ -81,32 +84,29 @@ def read(
     measured = _load(path)
     with _naming(path):
         if mask is not None or unvisited is not None:
-            if not isinstance(measured, Micrograph):
+            if not isinstance(measured, Micrograph | Volume):
                 raise InvalidOption(f"{path}: says itself where the probe went; leave out mask and unvisited")
-            if unvisited is not None:
-                measured = SparseScan.from_image(measured, unvisited)
-            else:
-                visited = _visited(mask, measured.shape, path)
-                measured = SparseScan(measured.intensity, visited, measured.pixel_size, metadata=measured.metadata)
-        elif isinstance(measured, Micrograph) and not np.isfinite(measured.intensity).all():
-            measured = SparseScan.from_image(measured)
+            measured = _sparse(measured, unvisited) if unvisited is not None else _masked(measured, mask, path)
+        elif isinstance(measured, Micrograph | Volume) and not np.isfinite(measured.intensity).all():
+            measured = _sparse(measured, float("nan"))
         if pixel_size is not None:
             measured = replace(measured, pixel_size=pixel_size)
     return measured
 
 
-def write(path: str | Path, data: Micrograph | SparseScan | ScanPath, *, overwrite: bool = False) -> None:
-    """Write one file, atomically, with pixel size, metadata and provenance as far as the format holds them.
+def write(path: str | Path, data: Measured, *, overwrite: bool = False) -> None:
+    """Write one file, atomically, with pixel size, slice thickness, metadata and provenance as far as it can hold them.
 
-    NPY and PNG of a micrograph hold less: see their modules. A micrograph's error map is in NPZ alone; for the other
-    formats write its `companions` too.
+    NPY and PNG hold less, PNG no stack: see their modules. An error map is in NPZ alone; for the other formats write
+    the `companions` too.
 
     Raises UnsupportedFormat, InvalidValue, OutputExists, OutputNotWritable.
     """
     path = Path(path)
     target = format_of(path)
-    if isinstance(data, Micrograph) and not np.isfinite(data.intensity).all():
-        raise InvalidValue(f"{path}: intensity", "finite values", "NaN or infinite ones", "write a SparseScan instead")
+    if isinstance(data, Micrograph | Volume) and not np.isfinite(data.intensity).all():
+        sparse = "SparseScan" if isinstance(data, Micrograph) else "SparseVolume"
+        raise InvalidValue(f"{path}: intensity", "finite values", "NaN or infinite ones", f"write a {sparse} instead")
     if suffix_of(path) in SCAN_PATHS:
         from semrt.io import scan_csv
 
@@ -116,17 +116,17 @@ def write(path: str | Path, data: Micrograph | SparseScan | ScanPath, *, overwri
         target.write(temporary, data)
 
 
-def companions(path: str | Path, micrograph: Micrograph) -> dict[Path, Micrograph]:
-    """The images that belong beside `path`: `{stem}_error{suffix}` for an error map, which only NPZ holds itself."""
+def companions(path: str | Path, inferred: Whole) -> dict[Path, Whole]:
+    """What belongs beside `path`: `{stem}_error{suffix}` for an error map, which only NPZ holds itself."""
     path = Path(path)
-    if micrograph.error is None or suffix_of(path) == ".npz":
+    if inferred.error is None or suffix_of(path) == ".npz":
         return {}
     stem = stem_of(path)
     beside = path.with_name(f"{stem}_error{path.name.removeprefix(stem)}")
-    return {beside: replace(micrograph, intensity=micrograph.error, error=None)}
+    return {beside: replace(inferred, intensity=inferred.error, error=None)}
 
 
-def _load(path: Path) -> Micrograph | SparseScan | ScanPath:
+def _load(path: Path) -> Measured:
     try:
         size = None if path.is_dir() else path.stat().st_size
     except (FileNotFoundError, NotADirectoryError) as why:
@@ -149,18 +149,35 @@ def _load(path: Path) -> Micrograph | SparseScan | ScanPath:
             raise UnreadableFile(path, getattr(why, "strerror", None) or why) from why
 
 
-def _visited(mask: Any, shape: tuple[int, int], path: Path) -> NDArray[np.bool_]:
+def _sparse(whole: Micrograph | Volume, unvisited: float) -> SparseScan | SparseVolume:
+    if isinstance(whole, Micrograph):
+        return SparseScan.from_image(whole, unvisited)
+    return SparseVolume.from_volume(whole, unvisited)
+
+
+def _masked(whole: Micrograph | Volume, mask: Any, path: Path) -> SparseScan | SparseVolume:
+    visited = _visited(mask, whole.shape, path)
+    if isinstance(whole, Micrograph):
+        return SparseScan(whole.intensity, visited, whole.pixel_size, metadata=whole.metadata)
+    return SparseVolume(whole.intensity, visited, whole.pixel_size, whole.slice_thickness, whole.metadata)
+
+
+def _visited(mask: Any, shape: tuple[int, ...], path: Path) -> NDArray[np.bool_]:
     if isinstance(mask, str | Path):
         name = f"mask {mask}"
         held = _load(Path(mask))
-        visited = _went(held.intensity) if isinstance(held, Micrograph) else held.visited
+        visited = _went(held.intensity) if isinstance(held, Micrograph | Volume) else held.visited
     else:
         name = "mask"
         visited = _went(np.asarray(mask))
-    if visited.shape != shape:
-        raise InvalidShape(name, f"{shape}, as {path} has", visited.shape)
+    if visited.shape not in {shape, shape[-2:]}:
+        either = f", or {shape[-2:]} for every slice" if len(shape) > 2 else ""
+        raise InvalidShape(name, f"{shape}, as {path} has{either}", visited.shape)
     if not visited.any():
         raise EmptyScan(name)
+    for z, went in enumerate(visited if visited.ndim > 2 else []):
+        if not went.any():
+            raise EmptyScan(f"{name}: slice z={z}")
     return visited
 
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from semrt.data import Micrograph
+from semrt.data import Micrograph, Volume
 from semrt.errors import InvalidValue
 
 if TYPE_CHECKING:
-    from semrt.data import SparseScan
+    from semrt.io.formats import Image
 
 __all__ = ["acquisition", "describe", "plain", "understand"]
 
@@ -49,10 +49,10 @@ def plain(value: Any) -> Any:
     raise InvalidValue("JSON", "numbers, text, lists and mappings", type(value).__name__)
 
 
-def describe(data: Micrograph | SparseScan, **more: Any) -> str:
+def describe(data: Image, **more: Any) -> str:
     """Metadata, provenance and `more` in one line of ASCII, which every format can hold."""
     known = {"semrt": _LAYOUT, "metadata": data.metadata, **more}
-    if isinstance(data, Micrograph):
+    if isinstance(data, Micrograph | Volume):
         known["provenance"] = data.provenance
     return json.dumps(plain(known), sort_keys=True, allow_nan=False)
 

@@ -10,10 +10,11 @@ from semrt.errors import UnsupportedFormat
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from semrt.data import Micrograph, SparseScan
+    from semrt.data import Micrograph, SparseScan, SparseVolume, Volume
     from semrt.scan import ScanPath
 
-    Measured: TypeAlias = Micrograph | SparseScan | ScanPath
+    Image: TypeAlias = Micrograph | SparseScan | Volume | SparseVolume
+    Measured: TypeAlias = Image | ScanPath
 
 __all__ = ["FORMATS", "LOSSLESS", "SCAN_PATHS", "Format", "format_of", "suffix_of"]
 
@@ -34,7 +35,7 @@ FORMATS: dict[str, str] = {
 # Those of scan paths; all others hold images.
 SCAN_PATHS = frozenset({".csv"})
 
-# Formats that keep a float32 image and all that is known of it: what was measured stays measured.
+# Formats that keep float32 images and stacks and all that is known of it: what was measured stays measured.
 LOSSLESS = frozenset({".tif", ".tiff", ".mrc", ".rec", ".ali", ".st", ".npz"})
 
 

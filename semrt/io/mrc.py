@@ -1,4 +1,4 @@
-"""MRC2014 and IMOD's files of it: one image of a real mode, its voxel size in Å.
+"""MRC2014 and IMOD's files of it: one image or volume of a real mode, its voxel size in Å.
 
 Metadata and provenance travel in the extended header, of type `SMRT`, as JSON; one label says so.
 Cheng et al. 2015, doi:10.1016/j.jsb.2015.04.002.
@@ -11,28 +11,30 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from semrt.data import Micrograph
+from semrt.data import SparseVolume, Volume
 from semrt.errors import UnreadableFile, UnsupportedFormat
-from semrt.io.calibration import pixel_size_from
+from semrt.io.calibration import nanometres, pixel_size_from
 from semrt.io.description import acquisition, describe, understand
-from semrt.io.pixels import check_plane, plane, with_gaps
+from semrt.io.pixels import check_pixels, image_or_stack, with_gaps
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from semrt.data import PixelSize, SparseScan
+    from semrt.data import Micrograph, PixelSize
+    from semrt.io.formats import Image
 
 __all__ = ["SUFFIXES", "read", "write"]
 
 SUFFIXES = (".mrc", ".rec", ".ali", ".st")
 
 _EXTENDED = b"SMRT"
+_IMAGE, _VOLUME = 0, 1  # space groups, as MRC2014 uses them
 _IMOD_STAMP = 1146047817
 _IMOD_SIGNED_BYTES = 1
 
 
-def read(path: Path) -> Micrograph:
-    """Read an image of mode 0, 1, 2, 6 or 12. Raises UnreadableFile, UnsupportedFormat, InvalidShape, InvalidValue."""
+def read(path: Path) -> Micrograph | Volume:
+    """Read mode 0, 1, 2, 6 or 12. Raises UnreadableFile, UnsupportedFormat, InvalidShape, InvalidValue."""
     import mrcfile
     from mrcfile import utils
 
@@ -47,44 +49,51 @@ def read(path: Path) -> Micrograph:
     if dtype == np.int8 and _bytes_are_unsigned(header):
         dtype = np.dtype(np.uint8)
     shape = tuple(int(length) for length in utils.data_shape_from_header(header))
-    check_plane(path, shape, dtype)
+    check_pixels(path, shape, dtype)
     wanted, start = math.prod(shape), header.nbytes + int(header.nsymbt)
     held = (path.stat().st_size - start) // dtype.itemsize
     if held < wanted:
         raise UnreadableFile(path, f"its header promises {wanted} pixels, it holds {max(held, 0)}")
-    pixels = np.fromfile(path, dtype, wanted, offset=start)
+    pixels = np.fromfile(path, dtype, wanted, offset=start).reshape(shape)
 
     facts: dict[str, Any] = {"format": "MRC", "dtype": dtype.newbyteorder("=").name}
     if any(labels):
         facts["labels"] = labels
-    if any(float(header.origin[axis]) for axis in "xy"):
-        facts["axes"] = {axis: {"unit": "Å", "origin": float(header.origin[axis])} for axis in "yx"}
+    told = "yx" if len(shape) == 2 else "zyx"
+    if any(float(header.origin[axis]) for axis in told):
+        facts["axes"] = {axis: {"unit": "Å", "origin": float(header.origin[axis])} for axis in told}
     known = understand(extended.decode("utf-8").rstrip("\0")) if bytes(header.exttyp) == _EXTENDED else None
-    return Micrograph(plane(path, pixels.reshape(shape)), _pixel_size(header), **acquisition(facts, known))
+    return image_or_stack(path, pixels, _pixel_size(header), _slice_thickness(header), **acquisition(facts, known))
 
 
-def write(path: Path, data: Micrograph | SparseScan) -> None:
+def write(path: Path, data: Image) -> None:
     """Write mode 2, with NaN where the probe did not go. Raises UnsupportedFormat."""
     from mrcfile.dtypes import HEADER_DTYPE
 
     image = with_gaps(path, data).astype("<f4", copy=False)
     measured = image[np.isfinite(image)]
     description = describe(data).encode("ascii")
-    (ny, nx), (dy, dx) = image.shape, data.pixel_size or (0.0, 0.0)  # 0 is the format's word for unknown
+    dy, dx = data.pixel_size or (0.0, 0.0)  # 0 is the format's word for unknown
+    ny, nx = image.shape[-2:]
+    if isinstance(data, Volume | SparseVolume):
+        nz, dz, space_group = len(image), data.slice_thickness or 0.0, _VOLUME
+    else:
+        nz, dz, space_group = 1, dx, _IMAGE
     header = np.zeros((), HEADER_DTYPE.newbyteorder("<"))
     for name, value in {
         "nx": nx,
         "ny": ny,
-        "nz": 1,
+        "nz": nz,
         "mode": 2,
         "mx": nx,
         "my": ny,
-        "mz": 1,
-        "cella": (10 * dx * nx, 10 * dy * ny, 10 * dx),
+        "mz": nz,
+        "cella": (10 * dx * nx, 10 * dy * ny, 10 * dz * nz),
         "cellb": (90, 90, 90),
         "mapc": 1,
         "mapr": 2,
         "maps": 3,
+        "ispg": space_group,
         "dmin": measured.min(),
         "dmax": measured.max(),
         "dmean": measured.mean(dtype=np.float64),
@@ -110,6 +119,12 @@ def _pixel_size(header: Any) -> PixelSize | None:
     if min(intervals) < 1:
         return None
     return pixel_size_from(float(header.cella.y) / intervals[0], float(header.cella.x) / intervals[1], "Å", "Å")
+
+
+def _slice_thickness(header: Any) -> float | None:
+    """From slice to slice [nm]; a stack of images, which is no volume (mz 1), does not say."""
+    intervals = int(header.mz)
+    return nanometres(float(header.cella.z) / intervals, "Å") if intervals > 1 else None
 
 
 def _bytes_are_unsigned(header: Any) -> bool:

@@ -1,4 +1,4 @@
-"""NumPy's NPY: one array, pixels alone; it has no place for a pixel size or metadata."""
+"""NumPy's NPY: one array, pixels alone; it has no place for a pixel size, a slice thickness or metadata."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from semrt.data import Micrograph
 from semrt.errors import UnsupportedFormat
-from semrt.io.pixels import plane, with_gaps
+from semrt.io.pixels import image_or_stack, with_gaps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from semrt.data import SparseScan
+    from semrt.data import Micrograph, Volume
+    from semrt.io.formats import Image
 
 __all__ = ["SUFFIXES", "read", "refusing_pickles", "write"]
 
@@ -24,17 +24,20 @@ SUFFIXES = (".npy",)
 _MAGIC = b"\x93NUMPY"
 
 
-def read(path: Path) -> Micrograph:
-    """Read an image, (ny, nx) or (1, ny, nx), any real dtype. Raises UnsupportedFormat, InvalidShape, InvalidValue."""
+def read(path: Path) -> Micrograph | Volume:
+    """Read an image, (ny, nx), or a stack, (nz, ny, nx), of any real dtype.
+
+    Raises UnsupportedFormat, InvalidShape, InvalidValue.
+    """
     with path.open("rb") as file:
         if file.read(len(_MAGIC)) != _MAGIC:
             raise UnsupportedFormat(path, "is not an NPY file; is its suffix right?")
     with refusing_pickles(path):
         array = np.load(path, allow_pickle=False)
-    return Micrograph(plane(path, array), metadata={"format": "NPY", "dtype": str(array.dtype)})
+    return image_or_stack(path, array, metadata={"format": "NPY", "dtype": str(array.dtype)})
 
 
-def write(path: Path, data: Micrograph | SparseScan) -> None:
+def write(path: Path, data: Image) -> None:
     """Write the pixels as float32, with NaN where the probe did not go. Raises UnsupportedFormat."""
     np.save(path, with_gaps(path, data), allow_pickle=False)
 

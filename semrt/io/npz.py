@@ -1,21 +1,22 @@
-"""NumPy's NPZ, the one format that holds all of a Micrograph or a SparseScan.
+"""NumPy's NPZ, the one format that holds all of an image or a stack, sparse or whole.
 
-Keys: intensity (ny, nx); visited (ny, nx), non-zero where the probe went; pixel_size (2,) as (dy, dx) [nm]; exposure
-and error (ny, nx); description, the JSON text of metadata and provenance. All but intensity may be missing. A file of
-visited alone is a mask.
+Keys: intensity (ny, nx) or (nz, ny, nx); visited of the same shape or (ny, nx) for every slice, non-zero where the
+probe went; pixel_size (2,) as (dy, dx) [nm]; slice_thickness [nm]; exposure (ny, nx); error, as intensity; description,
+the JSON text of metadata and provenance. All but intensity may be missing. A file of visited alone is a mask.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from semrt.data import Micrograph, SparseScan
+from semrt.data import Micrograph, SparseScan, SparseVolume, Volume
 from semrt.errors import InvalidShape, UnsupportedFormat
 from semrt.io.description import acquisition, describe, understand
 from semrt.io.npy import refusing_pickles
-from semrt.io.pixels import plane
+from semrt.io.pixels import image_or_stack
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,16 +24,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from semrt.data import PixelSize
+    from semrt.io.formats import Image
 
 __all__ = ["SUFFIXES", "read", "write"]
 
 SUFFIXES = (".npz",)
 
-_KEYS = ("intensity", "visited", "pixel_size", "exposure", "error", "description")
+_PLANES = ("intensity", "visited", "exposure", "error")
+_KEYS = (*_PLANES, "pixel_size", "slice_thickness", "description")
 
 
-def read(path: Path) -> Micrograph | SparseScan:
-    """Read a SparseScan where the file says what was visited, else a Micrograph.
+def read(path: Path) -> Image:
+    """Read a SparseScan or SparseVolume where the file says what was visited, else a Micrograph or Volume.
 
     Raises UnsupportedFormat, InvalidShape, InvalidValue, EmptyScan.
     """
@@ -43,6 +46,8 @@ def read(path: Path) -> Micrograph | SparseScan:
         with refusing_pickles(path), np.load(file, allow_pickle=False) as archive:
             held = {key: archive[key] for key in _KEYS if key in archive.files}
             names = ", ".join(archive.files) or "none"
+    # As in every format, a stack of a single slice is one image.
+    held |= {key: held[key][0] for key in _PLANES if key in held and held[key].ndim == 3 and len(held[key]) == 1}
     if "intensity" in held:
         visited = held.get("visited")
     elif "visited" in held:
@@ -51,22 +56,25 @@ def read(path: Path) -> Micrograph | SparseScan:
         raise UnsupportedFormat(path, f"expected the arrays intensity and visited, got: {names}")
     known = understand(str(held["description"])) if "description" in held else None
     acquired = acquisition({"format": "NPZ", "dtype": str(held["intensity"].dtype)}, known)
-    intensity, pixel_size = plane(path, held["intensity"]), _pixel_size(path, held.get("pixel_size"))
+    pixel_size = _pixel_size(path, held.get("pixel_size"))
+    thickness = _slice_thickness(path, held.get("slice_thickness"))
+    whole = image_or_stack(path, held["intensity"], pixel_size, thickness, **acquired)
     if visited is None:
-        return Micrograph(intensity, pixel_size, held.get("error"), **acquired)
-    return SparseScan(intensity, visited, pixel_size, held.get("exposure"), acquired["metadata"])
+        return replace(whole, error=held.get("error"))
+    metadata = acquired["metadata"]
+    if isinstance(whole, Micrograph):
+        return SparseScan(whole.intensity, visited, pixel_size, held.get("exposure"), metadata)
+    if "exposure" in held:
+        raise UnsupportedFormat(path, "the exposure of each pixel is for a single scan, not for a stack; leave it out")
+    return SparseVolume(whole.intensity, visited, pixel_size, thickness, metadata)
 
 
-def write(path: Path, data: Micrograph | SparseScan) -> None:
+def write(path: Path, data: Image) -> None:
     """Write all there is, uncompressed. Raises UnsupportedFormat."""
-    if not isinstance(data, Micrograph | SparseScan):
+    if not isinstance(data, Micrograph | SparseScan | Volume | SparseVolume):
         raise UnsupportedFormat(path, f"holds images, not a {type(data).__name__}; write a .csv")
-    arrays: dict[str, Any] = {"intensity": data.intensity, "pixel_size": data.pixel_size}
-    if isinstance(data, SparseScan):
-        arrays |= {"visited": data.visited, "exposure": data.exposure}
-    else:
-        arrays |= {"error": data.error}
-    held = {key: array for key, array in arrays.items() if array is not None}
+    arrays = {key: getattr(data, key, None) for key in (*_PLANES, "pixel_size", "slice_thickness")}
+    held: dict[str, Any] = {key: array for key, array in arrays.items() if array is not None}
     np.savez(path, description=np.array(describe(data)), **held)
 
 
@@ -77,3 +85,12 @@ def _pixel_size(path: Path, held: NDArray[Any] | None) -> PixelSize | None:
         raise InvalidShape(f"{path}: pixel_size", "(2,) as (dy, dx) [nm]", held.shape)
     dy, dx = np.broadcast_to(np.asarray(held, float), (2,)).tolist()
     return None if np.isnan([dy, dx]).any() else (dy, dx)
+
+
+def _slice_thickness(path: Path, held: NDArray[Any] | None) -> float | None:
+    if held is None:
+        return None
+    if held.size != 1:
+        raise InvalidShape(f"{path}: slice_thickness", "() as one length [nm]", held.shape)
+    thickness = float(held.reshape(()))
+    return None if np.isnan(thickness) else thickness

@@ -1,4 +1,4 @@
-"""From what a file holds to a plane of intensities, and back."""
+"""From what a file holds to intensities, of one image or of a stack, and back."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from semrt.data import Micrograph, SparseScan
+from semrt.data import Micrograph, SparseScan, SparseVolume, Volume
 from semrt.errors import InvalidShape, InvalidValue, UnsupportedFormat
 
 if TYPE_CHECKING:
@@ -14,36 +14,64 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["check_plane", "grey", "plane", "with_gaps"]
+    from semrt.data import PixelSize
+
+__all__ = ["check_pixels", "grey", "image_or_stack", "intensities", "with_gaps"]
+
+_COLOURS = (3, 4)  # channels of RGB and RGBA
 
 
-def check_plane(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-    """Refuse what is not one image of real numbers, from its header alone, before it is read.
+def check_pixels(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    """Refuse what is neither an image nor a stack of real numbers, from its header alone, before it is read.
 
-    A stack of a single slice counts as one image.  Raises InvalidShape, InvalidValue.
+    Axes of length one do not count: a stack of a single slice is one image.
+    Raises InvalidShape, InvalidValue, UnsupportedFormat (colours as the last axis).
     """
-    if len(shape) < 2 or min(shape) < 1 or max(shape[:-2], default=1) > 1:
-        hint = "choose one slice of the stack" if len(shape) > 2 and min(shape) > 0 else ""
-        raise InvalidShape(str(path), "(ny, nx) with at least one pixel", shape, hint)
+    if len(shape) < 2 or min(shape) < 1 or sum(length > 1 for length in shape[:-2]) > 1:
+        hint = "choose one stack" if len(shape) > 3 and min(shape) > 0 else ""
+        raise InvalidShape(str(path), "(ny, nx) or (nz, ny, nx) with at least one pixel", shape, hint)
     if dtype.kind not in "buif":
         raise InvalidValue(str(path), "real numbers", f"dtype {dtype}")
+    if len(shape) > 2 and shape[-1] in _COLOURS and sorted(shape)[-2] > max(_COLOURS):
+        what = f"shape {shape} is that of a colour image; save the intensities alone as (ny, nx)"
+        raise UnsupportedFormat(path, what)
 
 
-def plane(path: Path, array: NDArray[Any]) -> NDArray[np.float32]:
-    """The image as (ny, nx) float32 in the file's own counts, never rescaled; whole numbers are exact up to 2**24.
+def intensities(path: Path, array: NDArray[Any]) -> NDArray[np.float32]:
+    """(ny, nx) or (nz, ny, nx) float32 in the file's own counts, never rescaled; whole numbers are exact up to 2**24.
 
-    array: (ny, nx), or that with leading axes of length one.  Raises InvalidShape, InvalidValue.
+    Raises InvalidShape, InvalidValue, UnsupportedFormat.
     """
-    check_plane(path, array.shape, array.dtype)
+    check_pixels(path, array.shape, array.dtype)
+    shape = (*(length for length in array.shape[:-2] if length > 1), *array.shape[-2:])
     with np.errstate(over="ignore"):  # beyond float32 becomes infinite, and is refused as such
-        return np.ascontiguousarray(array.reshape(array.shape[-2:]), np.float32)
+        return np.ascontiguousarray(array.reshape(shape), np.float32)
+
+
+def image_or_stack(
+    path: Path,
+    array: NDArray[Any],
+    pixel_size: PixelSize | None = None,
+    slice_thickness: float | None = None,
+    *,
+    metadata: dict[str, Any],
+    provenance: dict[str, Any] | None = None,
+) -> Micrograph | Volume:
+    """What a file without gaps holds: a Micrograph, or a Volume where it has several slices.
+
+    Raises InvalidShape, InvalidValue, UnsupportedFormat.
+    """
+    counts = intensities(path, array)
+    if counts.ndim == 2:
+        return Micrograph(counts, pixel_size, metadata=metadata, provenance=provenance or {})
+    return Volume(counts, pixel_size, slice_thickness, metadata=metadata, provenance=provenance or {})
 
 
 def grey(path: Path, channels: NDArray[Any]) -> NDArray[Any]:
-    """The one grey image that equal colour channels repeat, (ny, nx), its transparency dropped where it is uniform.
+    """What equal colour channels repeat, (..., ny, nx), the transparency dropped where it is uniform.
 
-    channels: (ny, nx, 1 to 4): grey, grey + alpha, RGB, RGB + alpha.  Raises UnsupportedFormat where that would lose
-    something.
+    channels: (..., ny, nx, 1 to 4): grey, grey + alpha, RGB, RGB + alpha.  Raises UnsupportedFormat where that would
+    lose something.
     """
     count = channels.shape[-1]
     if count > 4:
@@ -52,20 +80,20 @@ def grey(path: Path, channels: NDArray[Any]) -> NDArray[Any]:
     first = colours[..., 0]
     if not all(np.array_equal(first, colours[..., i]) for i in range(1, colours.shape[-1])):
         raise UnsupportedFormat(path, "is a colour image; save the intensities as a grey image (8, 16 or 32 bit)")
-    if count in (2, 4) and (channels[..., -1] != channels[0, 0, -1]).any():
+    if count in (2, 4) and (channels[..., -1] != channels[..., -1].flat[0]).any():
         raise UnsupportedFormat(path, "is partly transparent; save it without an alpha channel")
     return first
 
 
 def with_gaps(path: Path, data: object) -> NDArray[np.float32]:
-    """The pixels of an image, (ny, nx), with NaN where the probe did not go.
+    """The pixels of an image or a stack, (ny, nx) or (nz, ny, nx), with NaN where the probe did not go.
 
-    Raises UnsupportedFormat for anything but an image, and for an exposure map, which would be lost.
+    Raises UnsupportedFormat for anything else, and for an exposure map, which would be lost.
     """
-    if isinstance(data, Micrograph):
+    if isinstance(data, Micrograph | Volume):
         return data.intensity
-    if not isinstance(data, SparseScan):
+    if not isinstance(data, SparseScan | SparseVolume):
         raise UnsupportedFormat(path, f"holds images, not a {type(data).__name__}; write a .csv")
-    if data.exposure is not None:
+    if isinstance(data, SparseScan) and data.exposure is not None:
         raise UnsupportedFormat(path, "cannot hold the exposure of each pixel; write a .npz")
     return np.where(data.visited, data.intensity, np.float32("nan"))

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from semrt.data import Micrograph
+from semrt.data import Micrograph, SparseVolume, Volume
 from semrt.errors import UnreadableFile, UnsupportedFormat
 from semrt.io.calibration import believable
 from semrt.io.description import acquisition, describe, understand
 from semrt.io.opencv import decoded
-from semrt.io.pixels import grey, plane
+from semrt.io.pixels import grey, intensities
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from semrt.data import PixelSize, SparseScan
+    from semrt.data import PixelSize
+    from semrt.io.formats import Image
 
 __all__ = ["SUFFIXES", "read", "write"]
 
@@ -51,7 +52,7 @@ def read(path: Path) -> Micrograph:
         raise UnreadableFile(path, "its image data cannot be decoded")
     facts: dict[str, Any] = {"format": "PNG", "dtype": str(image.dtype)}
     counts = grey(path, image) if image.ndim == 3 else image
-    intensity = plane(path, counts)
+    intensity = intensities(path, counts)
 
     texts = dict(_texts(chunks))
     known = understand(texts.pop(_KEYWORD.decode(), None))
@@ -64,10 +65,12 @@ def read(path: Path) -> Micrograph:
     return Micrograph(intensity, known.get("pixel_size"), **acquisition(facts, known))
 
 
-def write(path: Path, data: Micrograph | SparseScan) -> None:
-    """Write a whole image. Raises UnsupportedFormat for a sparse scan, since PNG has no word for unvisited."""
+def write(path: Path, data: Image) -> None:
+    """Write a whole image. Raises UnsupportedFormat for a stack, and for gaps, since PNG has no word for unvisited."""
     import cv2
 
+    if isinstance(data, Volume | SparseVolume):
+        raise UnsupportedFormat(path, "a PNG holds one image, not a stack; write .tif, .mrc or .npz")
     if not isinstance(data, Micrograph):
         raise UnsupportedFormat(path, "a PNG cannot tell unvisited pixels from dark ones; write .npz or .tif")
     counts, undo = _counts(data.intensity)

@@ -1,4 +1,4 @@
-"""How large a pixel is and where the axes start, in each dialect of TIFF."""
+"""How large a voxel is and where the axes start, in each dialect of TIFF."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ if TYPE_CHECKING:
 
     from semrt.data import PixelSize
 
-__all__ = ["DIGITAL_MICROGRAPH", "axes", "ome_image", "pixel_size"]
+__all__ = ["DIGITAL_MICROGRAPH", "axes", "ome_image", "pixel_size", "slice_thickness"]
 
 # Gatan's tags as (unit, origin, scale); also where rosettasciio and HyperSpy look for the units of ImageJ's files.
-DIGITAL_MICROGRAPH = {"x": (65003, 65006, 65009), "y": (65004, 65007, 65010)}
+DIGITAL_MICROGRAPH = {"x": (65003, 65006, 65009), "y": (65004, 65007, 65010), "z": (65005, 65008, 65011)}
 
+_OME_UNIT = "µm"  # the schema's default
 _PER_INCH_OR_CM = {2: "inch", 3: "cm"}  # values of the ResolutionUnit tag
 
 
@@ -29,13 +30,23 @@ def pixel_size(tiff: TiffFile, page: TiffPage) -> PixelSize | None:
     return None
 
 
-def axes(tiff: TiffFile, page: TiffPage) -> dict[str, dict[str, Any]]:
-    """Unit and origin of y and x as the file words them; empty where it does not."""
+def slice_thickness(tiff: TiffFile, page: TiffPage) -> float | None:
+    """From slice to slice [nm], from the most trustworthy place that states it, or None."""
+    for dialect in (_ome_thickness, _digital_micrograph_thickness, _imagej_thickness):
+        found = dialect(tiff, page)
+        if found is not None:
+            return found
+    return None
+
+
+def axes(tiff: TiffFile, page: TiffPage, names: str) -> dict[str, dict[str, Any]]:
+    """Unit and origin of the named axes as the file words them; empty where it does not.  names: "xy" or "xyz"."""
     imagej = tiff.imagej_metadata or {}
     told: dict[str, dict[str, Any]] = {}
-    for axis, (unit_tag, origin_tag, _) in DIGITAL_MICROGRAPH.items():
+    for axis in names:
+        unit_tag, origin_tag, _ = DIGITAL_MICROGRAPH[axis]
         stated = {
-            "unit": page.tags.valueof(unit_tag) or imagej.get("unit"),
+            "unit": page.tags.valueof(unit_tag) or imagej.get(f"{axis}unit", imagej.get("unit")),
             "origin": page.tags.valueof(origin_tag, default=imagej.get(f"{axis}origin")),
         }
         told[axis] = {name: value for name, value in stated.items() if isinstance(value, str | int | float)}
@@ -53,13 +64,20 @@ def ome_image(tiff: TiffFile) -> ElementTree.Element | None:
 
 
 def _ome(tiff: TiffFile, page: TiffPage) -> PixelSize | None:
+    told = _ome_pixels(tiff)
+    unit_y, unit_x = (told.get(f"PhysicalSize{axis}Unit", _OME_UNIT) for axis in "YX")
+    return pixel_size_from(told.get("PhysicalSizeY"), told.get("PhysicalSizeX"), unit_y, unit_x)
+
+
+def _ome_thickness(tiff: TiffFile, page: TiffPage) -> float | None:
+    told = _ome_pixels(tiff)
+    return nanometres(told.get("PhysicalSizeZ"), told.get("PhysicalSizeZUnit", _OME_UNIT))
+
+
+def _ome_pixels(tiff: TiffFile) -> dict[str, str]:
     image = ome_image(tiff)
     pixels = None if image is None else image.find("{*}Pixels")
-    if pixels is None:
-        return None
-    told = pixels.attrib
-    unit_y, unit_x = (told.get(f"PhysicalSize{axis}Unit", "µm") for axis in "YX")  # the schema's default
-    return pixel_size_from(told.get("PhysicalSizeY"), told.get("PhysicalSizeX"), unit_y, unit_x)
+    return {} if pixels is None else pixels.attrib
 
 
 def _fei(tiff: TiffFile, page: TiffPage) -> PixelSize | None:
@@ -87,6 +105,11 @@ def _digital_micrograph(tiff: TiffFile, page: TiffPage) -> PixelSize | None:
     return pixel_size_from(stated(scale_y), stated(scale_x), stated(unit_y), stated(unit_x))
 
 
+def _digital_micrograph_thickness(tiff: TiffFile, page: TiffPage) -> float | None:
+    unit, _, scale = DIGITAL_MICROGRAPH["z"]
+    return nanometres(page.tags.valueof(scale), page.tags.valueof(unit))
+
+
 def _imagej(tiff: TiffFile, page: TiffPage) -> PixelSize | None:
     told = tiff.imagej_metadata or {}
     unit_x = told.get("unit")
@@ -94,6 +117,15 @@ def _imagej(tiff: TiffFile, page: TiffPage) -> PixelSize | None:
     size = _per_pixel(page, unit_y, unit_x)
     # ImageJ takes over a scanner's dots per inch, and writes them as a calibration in inches.
     return believable(size) if {unit_y, unit_x} & {"inch", "cm"} else size
+
+
+def _imagej_thickness(tiff: TiffFile, page: TiffPage) -> float | None:
+    told = tiff.imagej_metadata or {}
+    spacing = told.get("spacing")
+    if isinstance(spacing, float | int):
+        spacing = abs(spacing)  # as ImageJ takes it
+    thickness = nanometres(spacing, told.get("zunit", told.get("unit")))
+    return None if thickness is None or believable((thickness, thickness)) is None else thickness
 
 
 def _resolution(tiff: TiffFile, page: TiffPage) -> PixelSize | None:
