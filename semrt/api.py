@@ -34,7 +34,7 @@ def infer(
     precision: str = "fp32",
     tile: int | None = None,
     batch: int | None = None,
-    fallback: str = "none",
+    fallback: str = "auto",
     progress: Progress | None = None,
     checkpoint: str | Path | None = None,
     **options: Any,

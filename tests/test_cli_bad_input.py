@@ -166,19 +166,23 @@ def test_a_manifest_that_is_damaged(tmp_path, out):
 def test_a_scan_unlike_those_of_the_training(tmp_path, out):
     model = a_model(tmp_path / "model")
     scan = written(tmp_path / "s.npz", sparse(coverage=0.8))
-    assert fails(infer(scan, out, model=model), MODEL, "coverage 1/1.2", "--fallback classical")
+    refused = infer(scan, out, "--fallback", "none", model=model)
+    assert fails(refused, MODEL, "coverage 1/1.2", "allow --fallback", "classical")
 
 
-def test_the_classical_method_stands_in_only_where_allowed_and_says_so(tmp_path):
+def test_the_classical_method_stands_in_and_says_so_before_it_runs(tmp_path):
     model = a_model(tmp_path / "model")
     scan = written(tmp_path / "s.npz", sparse(coverage=0.8))
     result = infer(scan, tmp_path / "out", "--fallback", "classical", "--format", "tif", "--json", model=model)
     assert result.exit_code == 0
-    assert "semrt: note: " in result.stderr
-    assert "instead of guess: coverage" in result.stderr
+    _, note, ended = result.stderr.splitlines()
+    assert note.startswith(f"semrt: note: {scan}: guess: coverage 1/1.2")
+    assert note.endswith("; kriging runs instead (as asked)")
+    assert ended.startswith(f"{scan}: ")
     (entry,) = json.loads(result.stdout)["results"]
     assert entry["model"]["name"] == "kriging"
     assert entry["fallback"]["instead_of"]["name"] == "guess"
+    assert entry["fallback"]["solver"] == "kriging"
     assert infer(scan, tmp_path / "kriged.tif").exit_code == 0
     fell_back, kriged = (io.read(tmp_path / name).intensity for name in ("out/s_guess.tif", "kriged.tif"))
     np.testing.assert_array_equal(fell_back, kriged)

@@ -1,16 +1,14 @@
 """The engine: tiled or whole, alone or one of many, a result is the same, and it says what made it."""
 
-import _thread
 import dataclasses
 import json
-import threading
 
 import numpy as np
 import pytest
 from scipy.ndimage import uniform_filter
 
 import semrt
-from semrt import api, engine, provenance
+from semrt import engine, provenance
 from semrt.backends import open_session
 from semrt.data import Micrograph, SparseScan
 from semrt.errors import (
@@ -23,60 +21,25 @@ from semrt.errors import (
     UnreadableFile,
 )
 from semrt.models.manifest import sha256_of
-from semrt.tasks import TASKS
 from tiny_models import box_graph, write_model
-
-
-class Deviation:
-    """A network task: the network sees how far each pixel is from the mean."""
-
-    accepts = Micrograph
-    input_channels = ("intensity",)
-    classical = "flat"
-
-    def prepare(self, measured, *, offset=0.0, n_threads=None):
-        return (measured.intensity - measured.intensity.mean() - np.float32(offset))[np.newaxis]
-
-    def finish(self, predicted, prepared, measured, *, gain=1.0):
-        return dataclasses.replace(measured, intensity=predicted[0] * np.float32(gain) + measured.intensity.mean())
-
-    def outside_domain(self, measured, domain):
-        mean = float(measured.intensity.mean())
-        return f"mean {mean:g} above the trained {domain['mean']:g}" if mean > domain["mean"] else None
-
-
-class Flat:
-    """A solver: every pixel is the mean."""
-
-    accepts = Micrograph
-
-    def solve(self, measured, *, gain=1.0, n_threads=None):
-        flat = np.full_like(measured.intensity, gain * measured.intensity.mean())
-        return dataclasses.replace(measured, intensity=flat, provenance={"mean": measured.intensity.mean()})
+from toy_tasks import Flat, box_model, micrograph, register
 
 
 @pytest.fixture(autouse=True)
 def tasks(monkeypatch):
-    """The two tasks above, in the registry as any other."""
-    monkeypatch.setitem(TASKS, "deviation", f"{__name__}:Deviation")
-    monkeypatch.setitem(TASKS, "flat", f"{__name__}:Flat")
+    """The toys in the registry, as any other."""
+    register(monkeypatch)
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """A network that averages 3 × 3 pixels, trained on means up to 1."""
-    return write_model(tmp_path / "box", task="deviation", domain={"mean": 1.0})
+    return box_model(tmp_path / "box")
 
 
 @pytest.fixture
 def session(folder):
     with open_session(folder, "cpu") as session:
         yield session
-
-
-def micrograph(ny=70, nx=53, seed=0, mean=0.5):
-    intensity = np.random.default_rng(seed).normal(mean, 0.1, (ny, nx)).astype(np.float32)
-    return Micrograph(intensity, pixel_size=(0.2, 0.3), metadata={"detector": "HAADF"})
 
 
 def test_inference_is_prepare_then_network_then_finish(session):
@@ -156,33 +119,6 @@ def test_the_result_says_what_made_it(session, folder):
     assert "fallback" not in made
 
 
-def test_an_input_unlike_the_training_is_refused_unless_a_fallback_is_allowed(session):
-    with pytest.raises(
-        ModelUnsuitable, match=r"box: mean .* above the trained 1; allow --fallback classical"
-    ) as caught:
-        engine.infer(micrograph(mean=3.0), session)
-    assert caught.value.exit_code == 4
-
-
-def test_the_fallback_is_the_tasks_classical_solver_and_is_labelled_with_the_reason(session):
-    measured = micrograph(mean=3.0)
-    result = engine.infer(measured, session, fallback="classical", gain=2.0, offset=1.0)
-    np.testing.assert_allclose(result.intensity, 2 * measured.intensity.mean(), rtol=1e-6)
-    made = result.provenance
-    assert made["model"] == {"name": "flat", "task": "flat"}
-    assert made["device"]["used"] == "cpu"
-    assert made["fallback"]["instead_of"]["name"] == "box"
-    assert "above the trained 1" in made["fallback"]["why"]
-    assert made["options"] == {"gain": 2.0}  # the solver knows no offset
-    assert made["details"] == {"mean": measured.intensity.mean()}
-
-
-def test_an_allowed_fallback_is_not_taken_without_need(session):
-    measured = micrograph()
-    allowed = engine.infer(measured, session, fallback="classical")
-    np.testing.assert_array_equal(allowed.intensity, engine.infer(measured, session).intensity)
-
-
 def test_a_solver_needs_no_session():
     measured = micrograph()
     result = engine.infer(measured, Flat(), threads=1)
@@ -248,53 +184,6 @@ def test_what_progress_raises_ends_the_inference(session):
         engine.infer(micrograph(), session, tile=16, batch=1, progress=stop_at_second)
 
 
-def test_many_inputs_give_what_each_gives_alone_in_their_order(session):
-    measured = {name: micrograph(40 + 8 * k, seed=k) for k, name in enumerate("abcdef")}
-    results = {}
-    outcomes = list(engine.infer_many(measured, session, measured.get, results.__setitem__))
-    assert [outcome.item for outcome in outcomes] == list(measured)
-    for name, result in results.items():
-        np.testing.assert_array_equal(result.intensity, engine.infer(measured[name], session).intensity)
-        assert result.provenance["seconds"]["run"] > 0
-
-
-def test_one_unreadable_input_of_many_is_told_and_the_others_are_inferred(session):
-    def read(name):
-        if name == "b":
-            raise UnreadableFile(name, "truncated")
-        return micrograph(mean=5.0 if name == "c" else 0.5)
-
-    outcomes = {o.item: o for o in engine.infer_many("abcd", session, read, lambda name, result: result.shape)}
-    assert outcomes["a"].result == outcomes["d"].result == (70, 53)
-    assert isinstance(outcomes["b"].error, UnreadableFile)
-    assert isinstance(outcomes["c"].error, ModelUnsuitable)
-
-
-def test_many_inputs_pass_a_solver_too():
-    outcomes = list(
-        engine.infer_many([1.0, 2.0], Flat(), lambda m: micrograph(mean=m), lambda _, r: r.intensity.mean())
-    )
-    np.testing.assert_allclose([outcome.result for outcome in outcomes], [1.0, 2.0], atol=0.01)
-
-
-def test_stopping_many_ends_within_a_batch_of_tiles(session):
-    seen = threading.Event()
-    told = []
-
-    def progress(item, done, total, what):
-        told.append(done)
-        seen.set()
-
-    large = micrograph(1024, 1024)
-    outcomes = engine.infer_many("a", session, lambda _: large, lambda *_: None, progress=progress, tile=16, batch=1)
-    interrupter = threading.Thread(target=lambda: seen.wait(10) and _thread.interrupt_main())  # what Ctrl-C does
-    interrupter.start()
-    with pytest.raises(KeyboardInterrupt):
-        list(outcomes)
-    interrupter.join()
-    assert 0 < max(told) < 127**2
-
-
 def test_a_model_opens_by_name_whether_network_or_solver(folder, monkeypatch):
     monkeypatch.setenv("SEMRT_MODELS", str(folder.parent))
     with engine.open_model("box", "cpu") as network, engine.open_model("flat") as solver:
@@ -324,40 +213,6 @@ def test_a_misspelt_solver_is_answered_with_the_nearest():
         pass
     with pytest.raises(ModelNotFound, match="did you mean 'kriging'"):
         semrt.infer("krigging", micrograph())
-
-
-def test_one_call_opens_a_model_once_and_keeps_the_last_few_open(tmp_path, monkeypatch):
-    folders = [write_model(tmp_path / f"box{k}", task="deviation", domain={"mean": 1.0}) for k in range(6)]
-    api._sessions.clear()
-    measured = micrograph()
-    first = semrt.infer(folders[0], measured, device="cpu")
-    kept = next(iter(api._sessions.values()))
-    np.testing.assert_array_equal(semrt.infer(folders[0], measured, device="cpu").intensity, first.intensity)
-    assert list(api._sessions.values()) == [kept]
-    for folder in folders:
-        semrt.infer(folder, measured, device="cpu")
-    assert len(api._sessions) == 4
-    api._sessions.clear()
-
-
-def test_a_model_replaced_on_disk_is_opened_anew(tmp_path):
-    measured = micrograph()
-    mean = measured.intensity.mean()
-    before = semrt.infer(write_model(tmp_path, task="deviation", domain={"mean": 1.0}), measured, device="cpu")
-    doubled = write_model(tmp_path, box_graph(gain=2.0), task="deviation", domain={"mean": 1.0})
-    after = semrt.infer(doubled, measured, device="cpu")
-    np.testing.assert_allclose(after.intensity - mean, 2 * (before.intensity - mean), atol=1e-6)
-    api._sessions.clear()
-
-
-def test_a_sparse_scan_is_kriged_by_name_in_one_call():
-    rng = np.random.default_rng(0)
-    truth = uniform_filter(rng.normal(size=(48, 48)), 9).astype(np.float32)
-    visited = rng.random(truth.shape) < 0.3
-    result = semrt.infer("kriging", SparseScan(np.where(visited, truth, 0), visited, pixel_size=(1, 1)), threads=1)
-    assert np.std(result.intensity - truth) < 0.5 * np.std(truth)
-    assert result.provenance["model"]["name"] == "kriging"
-    assert result.provenance["details"]["method"] in ("kriging", "natural neighbour")
 
 
 def test_the_record_beside_an_output_is_json_and_names_its_input(session, tmp_path):

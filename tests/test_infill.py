@@ -96,7 +96,7 @@ class TestTheShippedModel:
     def test_refuses_a_scan_outside_its_training_unless_kriging_may_stand_in(self):
         sparse, _ = simulated_scan(5, 64, "random", 0.6)
         with pytest.raises(ModelUnsuitable, match="coverage"):
-            semrt.infer("infill", sparse)
+            semrt.infer("infill", sparse, fallback="none")
         result = semrt.infer("infill", sparse, fallback="classical")
         assert result.provenance["model"]["name"] == "kriging"
         assert "coverage" in result.provenance["fallback"]["why"]

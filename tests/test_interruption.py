@@ -20,30 +20,11 @@ from semrt import engine, io, pipeline
 from semrt.backends import open_session
 from semrt.cli import _results
 from semrt.cli._interrupt import asking_first
-from semrt.data import Micrograph
 from semrt.errors import Interrupted, InvalidOption
 from semrt.report.benchmark import bench
 from semrt.tasks import TASKS
-from tiny_models import write_model
 from toy_solvers import SAVED_EVERY, Heat
-
-
-class Same:
-    """A network task that changes nothing."""
-
-    accepts = Micrograph
-    input_channels = ("intensity",)
-    classical = "kriging"
-
-    def prepare(self, measured):
-        return measured.intensity[np.newaxis]
-
-    def finish(self, predicted, prepared, measured):
-        return Micrograph(predicted[0])
-
-    def outside_domain(self, measured, domain):
-        return None
-
+from toy_tasks import box_model, micrograph, register
 
 SLOW = ("--set", "iterations=10000", "--set", "pause=0.01")
 ITERATIONS = 300
@@ -53,7 +34,7 @@ ITERATIONS = 300
 def tasks(monkeypatch):
     """What takes its time, in the registry as any other."""
     monkeypatch.setitem(TASKS, "heat", f"{toy_solvers.__name__}:Heat")
-    monkeypatch.setitem(TASKS, "same", f"{__name__}:Same")
+    register(monkeypatch)
     monkeypatch.setitem(TASKS, "deaf", f"{toy_solvers.__name__}:Deaf")
 
 
@@ -237,8 +218,8 @@ def test_stopping_drops_what_waits_and_finishes_what_has_run(tmp_path):
 
 
 def test_a_network_that_is_stopped_has_no_result_unless_it_was_at_its_end(tmp_path):
-    image = Micrograph(np.ones((64, 64), np.float32))
-    with open_session(write_model(tmp_path, task="same"), "cpu") as session:
+    image = micrograph(64, 64)
+    with open_session(box_model(tmp_path), "cpu") as session:
         for at, results in ((2, 0), (49, 1)):  # of 49 tiles
             stop = threading.Event()
             outcomes = engine.infer_many(

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Batch", "Summary"]
 
 SOME_FAILED = 1
+CHOICES = "--fallback dip|classical|none"
 
 
 @dataclass
@@ -101,6 +102,9 @@ class Batch:
             def within(source: Path, done: int, total: int, what: str) -> None:
                 shown.within(source.name, done, total, what)
 
+            def fell_back(source: Path, fallback: Mapping[str, Any]) -> None:
+                shown.say(f"semrt: note: {source}: {engine.fallback_line(fallback, CHOICES)}")
+
             def ask_to_stop() -> None:
                 summary.interrupted = True
                 stop.set()
@@ -108,7 +112,15 @@ class Batch:
                     shown.say("semrt: stopping: what runs hands in what it has; Ctrl-C once more ends it at once")
 
             outcomes = engine.infer_many(
-                targets, self.model, read, write, progress=within, checkpoint=checkpoint, stop=stop, **self.settings
+                targets,
+                self.model,
+                read,
+                write,
+                progress=within,
+                fell_back=fell_back,
+                checkpoint=checkpoint,
+                stop=stop,
+                **self.settings,
             )
             try:
                 with asking_first(ask_to_stop), closing(cast("Generator[Outcome]", outcomes)):
@@ -128,8 +140,6 @@ class Batch:
             return
         summary.results.append(record := _record(outcome))
         shown.ended(f"{outcome.item}: {_spent(outcome):.2f} s{self._where(outcome)}")
-        if fallback := _results.fallback_text(record["fallback"]):
-            shown.say(f"semrt: note: {outcome.item}: {fallback}")
         if record["interrupted"]:
             shown.say(f"semrt: note: {outcome.item}: interrupted, the best so far; --skip-existing will redo it")
 

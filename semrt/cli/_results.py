@@ -123,7 +123,7 @@ def fallback_text(fallback: Mapping[str, Any] | None) -> str:
     """Say that another method ran, and why; empty where none did."""
     if fallback is None:
         return ""
-    return f"the classical method ran instead of {fallback['instead_of']['name']}: {fallback['why']}"
+    return f"{fallback['solver']} ran instead of {fallback['instead_of']['name']}: {fallback['why']}"
 
 
 def _warning(made: Mapping[str, Any]) -> str:

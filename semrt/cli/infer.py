@@ -45,10 +45,11 @@ FILE = click.Path(path_type=Path)
 @click.option("--batch", type=click.IntRange(min=1), help="Tiles that run together; as suits the device by default.")
 @click.option(
     "--fallback",
-    type=click.Choice(["none", "classical"]),
-    default="none",
+    type=click.Choice(["auto", "dip", "classical", "none"]),
+    default="auto",
     show_default=True,
-    help="What to do with a scan unlike those of the training: refuse it, or take the classical method.",
+    help="For scans unlike those of the training: a Deep Image Prior, the classical method, or refuse them;"
+    " auto is the first that is installed.",
 )
 @click.option("--denoise", is_flag=True, help="Estimate visited pixels too, instead of keeping what was measured.")
 @click.option("--set", "pairs", multiple=True, metavar="NAME=VALUE", help="Another option of the model; repeatable.")

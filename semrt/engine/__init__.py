@@ -3,7 +3,7 @@
 `infer` takes one measurement the whole way; `infer_many` sends many down the same stops, overlapping.
 """
 
-from semrt.engine.choice import FALLBACKS
+from semrt.engine.fallback import FALLBACKS, fallback_line
 from semrt.engine.serve import find_model, find_solver, infer, infer_many, open_model
 
-__all__ = ["FALLBACKS", "find_model", "find_solver", "infer", "infer_many", "open_model"]
+__all__ = ["FALLBACKS", "fallback_line", "find_model", "find_solver", "infer", "infer_many", "open_model"]

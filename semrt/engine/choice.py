@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from semrt.backends import Session
+from semrt.engine.fallback import FALLBACKS
 from semrt.engine.network_road import NetworkRoad
 from semrt.engine.solver_road import SolverRoad, name_of
 from semrt.errors import InvalidOption
@@ -13,9 +14,7 @@ if TYPE_CHECKING:
     from semrt.engine.road import Road
     from semrt.tasks import Solver
 
-__all__ = ["FALLBACKS", "choose_road"]
-
-FALLBACKS = ("none", "classical")
+__all__ = ["choose_road"]
 
 
 def choose_road(
@@ -23,7 +22,7 @@ def choose_road(
     *,
     tile: int | None = None,
     batch: int | None = None,
-    fallback: str = "none",
+    fallback: str = "auto",
     device: str | None = None,
     threads: int | None = None,
     **options: Any,
@@ -35,7 +34,7 @@ def choose_road(
     if fallback not in FALLBACKS:
         raise InvalidOption.unknown("fallback", fallback, FALLBACKS)
     if isinstance(model, Session):
-        return NetworkRoad.of(model, tile, batch, fallback == "classical", device, threads, options)
+        return NetworkRoad.of(model, tile, batch, fallback, device, threads, options)
     if tile is not None or batch is not None:
         raise InvalidOption(f"{name_of(model)}: takes no tile or batch, because it is no network")
     return SolverRoad.of(model, device or "auto", threads, options)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from semrt import provenance, tiling
+from semrt.engine.fallback import choose_fallback
 from semrt.engine.options import check_options, chosen_for
 from semrt.engine.road import State, check_kind, clock, labelled
-from semrt.engine.solver_road import SolverRoad
 from semrt.errors import InvalidOption, ModelDamaged, ModelUnsuitable
-from semrt.tasks import NetworkTask, Solver, devices_of, find_task
+from semrt.tasks import NetworkTask, find_task
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from semrt.backends import Session
+    from semrt.engine.fallback import Fallback
     from semrt.engine.road import Checkpoint
     from semrt.tasks import Progress
 
@@ -39,7 +40,7 @@ class NetworkRoad:
     task: NetworkTask
     tile: int
     batch: int
-    classical: SolverRoad | None
+    fallback: Fallback | None
     threads: int | None
     options: Mapping[str, Any]
 
@@ -49,12 +50,12 @@ class NetworkRoad:
         session: Session,
         tile: int | None,
         batch: int | None,
-        classical: bool,
+        fallback: str,
         device: str | None,
         threads: int | None,
         options: Mapping[str, Any],
     ) -> NetworkRoad:
-        """Plan the road of a session.  Raises InvalidOption, ModelDamaged."""
+        """Plan the road of a session.  Raises InvalidOption, MissingDependency, ModelDamaged."""
         manifest = session.manifest
         task = find_task(manifest.task)
         if not isinstance(task, NetworkTask):
@@ -68,7 +69,7 @@ class NetworkRoad:
             raise InvalidOption(f"{manifest.name}: batch: expected 1 or more, got {batch}")
         check_options(manifest.name, options, task.prepare, task.finish)
         threads = threads or session.threads
-        stand_in = _stand_in_for(task, device or session.device, threads, options) if classical else None
+        stand_in = choose_fallback(manifest.name, task, fallback, device or session.device, threads, options)
         road = cls(session, task, tile, batch, stand_in, threads, options)
         road._layout((tile, tile))  # raises now what it would raise later
         return road
@@ -87,9 +88,12 @@ class NetworkRoad:
             if outside is None:
                 keywords = chosen_for(self.task.prepare, self.options, n_threads=self.threads)
                 return replace(state, prepared=self.task.prepare(measured, **keywords))
-        if self.classical is None:
-            raise ModelUnsuitable(f"{manifest.name}: {outside}; allow --fallback classical, or choose another model")
-        return replace(state, outside=outside, stand_in=self.classical)
+        if self.fallback is None:
+            allow = f"allow --fallback {'|'.join(self.task.fallbacks)}, or " if self.task.fallbacks else ""
+            raise ModelUnsuitable(f"{manifest.name}: {outside}; {allow}choose another model")
+        self.fallback.road.prepare(measured)  # which checks its kind
+        record = self.fallback.record(provenance.of_network(self.session)["model"], outside)
+        return replace(state, fallback=record, stand_in=self.fallback.road)
 
     @property
     def name(self) -> str:
@@ -99,7 +103,7 @@ class NetworkRoad:
     @property
     def resumes(self) -> bool:
         """Whether what may run in the network's place keeps a checkpoint."""
-        return self.classical is not None and self.classical.resumes
+        return self.fallback is not None and self.fallback.road.resumes
 
     def run(self, state: State, progress: Progress | None = None, checkpoint: Checkpoint | None = None) -> State:
         """Run the network tile by tile, or the solver in its place."""
@@ -132,14 +136,14 @@ class NetworkRoad:
 
     def finish(self, state: State) -> Any:
         """Make the result from what the network predicted, and label it with what made it."""
-        made = provenance.of_network(self.session)
         if state.stand_in is not None:
-            return state.stand_in.label(state, fallback={"instead_of": made["model"], "why": state.outside})
+            return state.stand_in.label(state, fallback=state.fallback)
         with clock(state, "finish"):
             keywords = chosen_for(self.task.finish, self.options, n_threads=self.threads)
             result = self.task.finish(state.predicted, state.prepared, state.measured, **keywords)
         layout = self._layout(state.prepared.shape[1:])
         tiles = {"tile": list(layout.tile), "halo": list(layout.halo), "tiles": len(layout), "batch": self.batch}
+        made = provenance.of_network(self.session)
         return labelled(result, {**made, "tiling": tiles, "options": dict(self.options)}, state)
 
     def _layout(self, shape: tuple[int, ...]) -> tiling.Plan:
@@ -151,10 +155,3 @@ def _fitting_batch(session: Session, tile: int) -> int:
     pixels = PIXELS_AT_ONCE["cpu" if session.device == "cpu" else "accelerator"]
     fitting = [size for size in session.manifest.batch if size * tile**2 <= pixels]
     return max(fitting, default=1)
-
-
-def _stand_in_for(task: NetworkTask, device: str, threads: int | None, options: Mapping[str, Any]) -> SolverRoad:
-    solver = cast("Solver", find_task(task.classical))
-    if device.partition(":")[0] not in devices_of(solver):
-        device = "auto"  # what was asked for was asked of the network
-    return SolverRoad.of(solver, device, threads, chosen_for(solver.solve, options))

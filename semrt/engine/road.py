@@ -27,13 +27,13 @@ Checkpoint = Callable[[], "Path | None"]
 class State:
     """A measurement on its way.
 
-    outside: why the network is not to be used for it, in a line.  stand_in: what is used instead.
+    fallback: what the provenance will say of what runs instead of the network.  stand_in: that which does.
     prepared: (c, ny, nx) float32, before the network.  predicted: (k, ny, nx) float32, after it.
     seconds: stop -> time [s].
     """
 
     measured: Any
-    outside: str | None = None
+    fallback: dict[str, Any] | None = None
     stand_in: SolverRoad | None = None
     prepared: Any = None
     predicted: Any = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 from semrt import models, pipeline
 from semrt.backends import BACKENDS, open_session, parse_device
 from semrt.engine.choice import choose_road
+from semrt.engine.fallback import fallback_line
 from semrt.engine.solver_road import check_solver
 from semrt.errors import Interrupted, InvalidOption, ModelNotFound
 from semrt.tasks import TASKS, Solver, find_task
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from semrt.backends import Session
     from semrt.engine.road import State
@@ -71,7 +73,7 @@ def infer(
     *,
     tile: int | None = None,
     batch: int | None = None,
-    fallback: str = "none",
+    fallback: str = "auto",
     device: str | None = None,
     threads: int | None = None,
     progress: Progress | None = None,
@@ -81,8 +83,9 @@ def infer(
     """Infer what was not measured; the result says in its provenance what made it.
 
     tile [px]: that of the model's manifest when None.  batch: as many tiles as suit the device when None.
-    fallback: what may be done with a measurement unlike those that the model was trained on: "none", or "classical" for
-        the task's best method without a network.
+    fallback: what runs for a measurement unlike those that the model was trained on: "dip", a Deep Image Prior;
+        "classical", the task's best method that learns nothing; "auto", the first of them that is installed, which is
+        said in a warning; "none", so that it is refused.
     device: where a solver runs, "auto" when None, and one that stands in for a network: where its session does when
         None. A session itself runs where it was opened.
     threads: of the kernels around the network; those of the session when None.
@@ -97,7 +100,11 @@ def infer(
     if checkpoint is not None and not road.resumes:
         raise InvalidOption(f"{road.name}: takes no checkpoint, because nothing of it goes on from one; leave it out")
     folder = None if checkpoint is None else Path(checkpoint)
-    return road.finish(road.run(road.prepare(measured), progress, lambda: folder))
+    state = road.prepare(measured)
+    if state.fallback is not None and fallback == "auto":
+        line = fallback_line(state.fallback, 'fallback="dip", "classical" or "none"')
+        warnings.warn(line, stacklevel=3)  # told of the line that called semrt.infer
+    return road.finish(road.run(state, progress, lambda: folder))
 
 
 def infer_many(
@@ -107,6 +114,7 @@ def infer_many(
     write: Callable[[Any, Any], Any],
     *,
     progress: Callable[[Any, int, int, str], None] | None = None,
+    fell_back: Callable[[Any, Mapping[str, Any]], None] | None = None,
     checkpoint: Callable[[Any], Path] | None = None,
     stop: threading.Event | None = None,
     depth: int = 2,
@@ -115,7 +123,9 @@ def infer_many(
     """Infer from many inputs, reading the next and writing the last while the network is busy with this one.
 
     read(item) -> measured.  write(item, result) -> what the item's Outcome holds, such as the path.
-    progress(item, done, total, what is counted).  checkpoint(item) -> folder, asked for a solver that keeps one.
+    progress(item, done, total, what is counted).  fell_back(item, what the provenance will say of the fallback) is
+        called before a solver runs in the place of a network.
+    checkpoint(item) -> folder, asked for a solver that keeps one.
     stop: set it, and no further item is begun; the progress call of the one that runs raises Interrupted, over which a
         solver may return the best result so far. Results that are there are still finished and written.
     settings: as infer takes them.
@@ -143,6 +153,8 @@ def infer_many(
                 progress(item, done, total, what)
 
         go_on()
+        if fell_back is not None and state.fallback is not None:
+            fell_back(item, state.fallback)
         return road.run(state, watch, None if checkpoint is None else lambda: checkpoint(item))
 
     stages: dict[str, pipeline.Stage] = {

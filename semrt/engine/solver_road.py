@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from semrt.engine.road import Checkpoint
     from semrt.tasks import Progress, Solver
 
-__all__ = ["SolverRoad", "check_solver", "name_of"]
+__all__ = ["SolverRoad", "check_solver", "missing_package", "name_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,8 +82,14 @@ def check_solver(name: str, solver: Solver, device: str) -> None:
     if device != "auto" and parse_device(device, BACKENDS).kind not in kinds:
         where = " or ".join(kinds)
         raise InvalidOption(f"device {device!r}: {name} is no network and runs on the {where}; leave the device out")
-    if (package := package_of(solver)) is not None and find_spec(package) is None:
+    if (package := missing_package(solver)) is not None:
         raise MissingDependency(package, name, name)
+
+
+def missing_package(solver: Solver) -> str | None:
+    """The package that the solver needs and that is not installed; it is looked for, not imported."""
+    package = package_of(solver)
+    return package if package is not None and find_spec(package) is None else None
 
 
 def name_of(solver: Solver) -> str:

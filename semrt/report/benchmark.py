@@ -52,7 +52,7 @@ def bench(
     started = time.perf_counter()
     with engine.open_model(model, device, threads=threads, precision=precision) as opened:
         loaded = time.perf_counter()
-        settings = {"device": device, "threads": threads, **settings}
+        settings = {"device": device, "threads": threads, "fallback": "none", **settings}
         first_result = _infer(measured, opened, settings)
         first = time.perf_counter()
         warm_up(lambda: _infer(measured, opened, settings))

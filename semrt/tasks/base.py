@@ -58,8 +58,9 @@ class NetworkTask(Protocol):
     accepts: type | tuple[type, ...]
     input_channels: tuple[str, ...]
     """What prepare gives, in order; the engine refuses a model that was trained on others."""
-    classical: str
-    """The solver in TASKS that serves where the network was not trained for the input."""
+    fallbacks: Mapping[str, str]
+    """The solvers in TASKS that serve where the network was not trained for the input, by what a user calls them
+    ("dip", "classical"), best first."""
 
     def prepare(self, measured: Any) -> NDArray[np.float32]:
         """From what was measured to the network's input, (c, h, w)."""
