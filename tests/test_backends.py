@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+from types import ModuleType
 
 import numpy as np
 import onnxruntime
@@ -262,6 +263,24 @@ def test_cuda_where_there_is_none_is_refused_with_cause_and_cure(box):
         open_session(box, "cuda:1")
     assert caught.value.exit_code == 5
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("installed", "why"),
+    [
+        (("onnxruntime-1.25.0",), "this onnxruntime is the one for CPUs"),
+        (("onnxruntime-1.25.0", "onnxruntime_gpu-1.24.1"), "onnxruntime was installed over onnxruntime-gpu"),
+    ],
+)
+def test_an_onnxruntime_that_was_installed_over_the_one_for_gpus_is_told_from_one_for_cpus(tmp_path, installed, why):
+    (tmp_path / "onnxruntime").mkdir()
+    module = ModuleType("onnxruntime")  # as it lies there after both were installed: the last one wins
+    module.__file__ = str(tmp_path / "onnxruntime" / "__init__.py")
+    module.get_available_providers = lambda: ["CPUExecutionProvider"]
+    for distribution in installed:
+        (tmp_path / f"{distribution}.dist-info").mkdir()
+    with pytest.raises(DeviceUnavailable, match=why):
+        cuda.require_provider(module, "cuda:0")
 
 
 @no_cuda

@@ -22,7 +22,7 @@ from semrt.errors import (
 )
 from semrt.models.manifest import sha256_of
 from tiny_models import box_graph, write_model
-from toy_tasks import Flat, box_model, micrograph, register
+from toy_tasks import Deviation, Flat, box_model, micrograph, register
 
 
 @pytest.fixture(autouse=True)
@@ -158,6 +158,22 @@ def test_a_network_trained_on_other_channels_than_its_task_makes_is_refused(tmp_
         pytest.raises(ModelDamaged, match="trained on channels visited, not intensity"),
     ):
         engine.infer(Micrograph(np.zeros((4, 4))), session)
+
+
+def test_the_threads_that_were_chosen_reach_every_function_of_the_task(session, monkeypatch):
+    used = {}
+
+    def outside_domain(self, measured, domain, *, n_threads=None):
+        used["outside_domain"] = n_threads
+
+    def prepare(self, measured, *, n_threads=None):
+        used["prepare"] = n_threads
+        return measured.intensity[np.newaxis]
+
+    monkeypatch.setattr(Deviation, "outside_domain", outside_domain)
+    monkeypatch.setattr(Deviation, "prepare", prepare)
+    engine.infer(micrograph(), session, threads=3)
+    assert used == {"outside_domain": 3, "prepare": 3}
 
 
 def test_a_network_for_a_task_without_networks_is_refused(tmp_path):

@@ -84,9 +84,11 @@ class Infill:
         error = prepared[FIRST_GUESS_ERROR] * np.float32(spread)
         return complete(measured, estimate, error, float(prepared[NOISE, 0, 0]) * spread, denoise=denoise)
 
-    def outside_domain(self, measured: SparseScan, domain: Mapping[str, Any]) -> str | None:
+    def outside_domain(
+        self, measured: SparseScan, domain: Mapping[str, Any], *, n_threads: int | None = None
+    ) -> str | None:
         """Why the scan is unlike those of the training: its coverage, or its largest gap."""
-        statistics = mask_statistics(measured.visited)
+        statistics = mask_statistics(measured.visited, n_threads=n_threads)
         least, most = domain["coverage"]
         if not least <= statistics.coverage <= most:
             trained = f"1/{1 / most:.3g} to 1/{1 / least:.3g}"
