@@ -21,6 +21,7 @@ __all__ = ["COMMANDS", "main"]
 COMMANDS = {
     "infer": "semrt.cli.infer:infer",
     "scan": "semrt.cli.scan:scan",
+    "simulate": "semrt.cli.simulate:simulate",
     "info": "semrt.cli.info:info",
     "models": "semrt.cli.models:models",
     "demo": "semrt.cli.demo:demo",

@@ -44,29 +44,52 @@ def position_bound(
     variance: (ny, nx) of the counts, above zero.  Noise is independent from pixel to pixel.
     """
     reach = max(1.5 * spacing, 4 * probe.sigma)
-    step = max(1, int(probe.sigma / _FINEST))
-    weights = _binned(1 / np.maximum(np.asarray(variance, np.float64), 1e-12), step)
-    half = math.ceil(reach / step)
-    padded = np.pad(weights, half + 1)
-    neighbours = neighbour_table(y, x, count, reach, _MOST_NEIGHBOURS)
-    table = np.concatenate([np.arange(count)[:, None], neighbours], 1)
-    width = 2 * half + 1
-    batch = max(1, _AT_ONCE // ((3 * table.shape[1] + 3) * width * width))
+    table = np.concatenate([np.arange(count)[:, None], neighbour_table(y, x, count, reach, _MOST_NEIGHBOURS)], 1)
+    noise: NDArray[np.float64] = np.maximum(np.asarray(variance, np.float64), 1e-12)
+    ny, nx = noise.shape
+    within = np.minimum(np.minimum(y, ny - 1 - y), np.minimum(x, nx - 1 - x))[:count]
+    cut = within < 4 * probe.sigma
     result = np.empty((count, 2))
+    # Pixels are taken together where a column is wide, but for those that the border cuts.
+    for which, step in ((~cut, max(1, int(probe.sigma / _FINEST))), (cut, 1)):
+        result[which] = _least_variances(y, x, peak, table[which], noise, probe, reach, spacing / 4, step)
+    deviations = np.sqrt(result)
+    return deviations[:, 0], deviations[:, 1]
+
+
+def _least_variances(
+    y: NDArray[np.float64],
+    x: NDArray[np.float64],
+    peak: NDArray[np.float64],
+    table: NDArray[np.intp],
+    variance: NDArray[np.float64],
+    probe: Probe,
+    reach: float,
+    known_to: float,
+    step: int,
+) -> NDArray[np.float64]:
+    """Least variances of y and x of the columns that begin the lines of the table, their neighbours after them: (n, 2).
+
+    step: pixels are taken together in squares of so many, (0, 0) the centre of the first pixel.
+    """
+    weights = _binned_weights(variance, step)
+    half = math.ceil(reach / step)
+    padded = np.pad(weights, half)
     offsets = np.arange(-half, half + 1)
-    for at in range(0, count, batch):
+    batch = max(1, _AT_ONCE // ((3 * table.shape[1] + 3) * len(offsets) ** 2))
+    result = np.empty((len(table), 2))
+    for at in range(0, len(table), batch):
         group = table[at : at + batch]
-        # Pixels are taken together in squares of `step`, (0, 0) the centre of the first.
         row, column = (
             np.clip(np.rint((p[group[:, 0]] - (step - 1) / 2) / step).astype(np.intp), 0, n - 1)
             for p, n in zip((y, x), weights.shape, strict=True)
         )
-        w = padded[(row[:, None] + offsets + half + 1)[:, :, None], (column[:, None] + offsets + half + 1)[:, None, :]]
-        at_y, at_x = (step * (i[:, None] + offsets) + (step - 1) / 2 for i in (row, column))
+        window = padded[(row[:, None] + half + offsets)[:, :, None], (column[:, None] + half + offsets)[:, None, :]]
+        at_y: NDArray[np.float64] = step * (row[:, None] + offsets) + 0.5 * (step - 1)
+        at_x: NDArray[np.float64] = step * (column[:, None] + offsets) + 0.5 * (step - 1)
         derivatives = _derivatives(y[group], x[group], peak[group], at_y, at_x, group >= 0, probe)
-        result[at : at + batch] = _least_variance(derivatives, w.reshape(len(group), -1), group >= 0, spacing / 4)
-    deviations = np.sqrt(result)
-    return deviations[:, 0], deviations[:, 1]
+        result[at : at + batch] = _inverted(derivatives, window.reshape(len(group), -1), group >= 0, known_to)
+    return result
 
 
 def _derivatives(
@@ -98,7 +121,7 @@ def _derivatives(
     return result.reshape(n, 3 * m + 3, rows * columns)
 
 
-def _least_variance(
+def _inverted(
     derivatives: NDArray[np.float32], weights: NDArray[np.float64], there: NDArray[np.bool_], known_to: float
 ) -> NDArray[np.float64]:
     """Variances of the first two unknowns when all others are estimated too: (n, 2)."""
@@ -119,11 +142,13 @@ def _least_variance(
     return np.asarray(solved[:, [0, 1], [0, 1]] * unit[:, :2] ** 2)
 
 
-def _binned(values: NDArray[np.float64], step: int) -> NDArray[np.float64]:
-    """Sum over squares of `step` pixels; those at the end may be cut off."""
+def _binned_weights(variance: NDArray[np.float64], step: int) -> NDArray[np.float64]:
+    """Information of squares of `step` pixels: their number, fewer at the end, over the variance in the middle."""
     if step == 1:
-        return values
-    ny, nx = values.shape
-    padded = np.pad(values, ((0, -ny % step), (0, -nx % step)))
-    summed = padded.reshape(padded.shape[0] // step, step, padded.shape[1] // step, step).sum((1, 3))
-    return np.asarray(summed)
+        return 1 / variance
+    ny, nx = variance.shape
+    padded = np.pad(variance, ((0, -ny % step), (0, -nx % step)), mode="edge")
+    middle = [offset for offset in range(step) if abs(2 * offset - step + 1) <= 1]  # one pixel, or the two beside it
+    sampled = sum(padded[i::step, j::step] for i in middle for j in middle) / len(middle) ** 2
+    rows, columns = (np.minimum(step, n - np.arange(0, n, step)) for n in (ny, nx))
+    return np.asarray(rows[:, None] * columns / sampled)

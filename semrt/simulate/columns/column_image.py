@@ -76,6 +76,20 @@ class ColumnImage:
         """Width of the probe's Gaussian [px]."""
         return self.probe.sigma
 
+    def table(self) -> dict[str, NDArray[Any]]:
+        """The truth, a line a column: index, y_px, x_px, intensity, species, snr, and the bounds if they are known."""
+        truth: dict[str, NDArray[Any]] = {
+            "index": np.arange(len(self.y)),
+            "y_px": self.y,
+            "x_px": self.x,
+            "intensity": self.intensity,
+            "species": self.species,
+            "snr": self.snr,
+        }
+        if self.crlb_y is not None and self.crlb_x is not None:
+            truth |= {"crlb_y_px": self.crlb_y, "crlb_x_px": self.crlb_x}
+        return truth
+
     def column_map(self, radius: float, *, gaussian: bool = False, least_snr: float = 0.0) -> Plane:
         """Draw where columns are: (ny, nx) float32 from 0 to 1, the greater of two where they overlap.
 

@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["apart", "neighbour_table", "pairs"]
+__all__ = ["apart", "neighbour_table", "pairs", "pushed_apart"]
 
 
 def pairs(y: NDArray[np.float64], x: NDArray[np.float64], radius: float) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -47,6 +47,20 @@ def apart(y: NDArray[np.float64], x: NDArray[np.float64], least: float) -> NDArr
         if kept[a]:
             kept[b] = False
     return kept
+
+
+def pushed_apart(
+    y: NDArray[np.float64], x: NDArray[np.float64], least: float, rounds: int = 12
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Move points that are nearer than `least` away from one another, a little in each round: (y, x)."""
+    for _ in range(rounds):
+        i, j = pairs(y, x, least)
+        dy, dx = y[i] - y[j], x[i] - x[j]
+        distance = np.maximum(np.hypot(dy, dx), 1e-9)
+        push = 0.4 * (least - distance) / distance
+        y = y + np.bincount(i, push * dy, len(y))
+        x = x + np.bincount(i, push * dx, len(x))
+    return y, x
 
 
 def neighbour_table(

@@ -10,7 +10,7 @@ import numpy as np
 
 from semrt.errors import InvalidOption
 from semrt.simulate.columns.crystals import Columns, bent, dislocated, grow, modulated, shaken, turn
-from semrt.simulate.columns.neighbours import apart
+from semrt.simulate.columns.neighbours import apart, pushed_apart
 from semrt.simulate.columns.structures import STRUCTURES
 from semrt.simulate.columns.thickness import PROFILES, Outline
 
@@ -24,6 +24,8 @@ __all__ = ["NEAREST_ALLOWED", "Specimen", "assemble"]
 
 NEAREST_ALLOWED = 0.7  # of the lattice's own spacing; where grains meet, nearer columns are left out
 _OVERLAP = 0.5  # spacings that a grain grows beyond its border, so that no gap opens where it does not fit
+_MERGED = 0.55  # spacings; columns of two grains that are nearer are one
+_RELAXED = 0.92  # spacings that columns at a border move apart to, where they can
 _FAINTEST = 0.004  # of the brightest column; what is fainter is not there
 
 
@@ -87,9 +89,7 @@ def assemble(
         np.abs(columns.x - (shape[1] - 1) / 2) < shape[1] / 2 + margin
     )
     columns = columns[inside & (columns.brightness > _FAINTEST)]
-    names = {specimen.structure, *filter(None, [specimen.partner if specimen.grains > 1 else None])}
-    least = NEAREST_ALLOWED * scale * min(STRUCTURES[name].nearest for name in names)
-    return columns[apart(columns.y, columns.x, least)]
+    return columns[apart(columns.y, columns.x, NEAREST_ALLOWED * scale * _nearest(specimen))]
 
 
 def _crystals(
@@ -123,7 +123,19 @@ def _crystals(
         elif len(seeds) > 1:
             part = part[_beyond(y, x, seeds, k) < _OVERLAP * specimen.spacing]
         parts.append(part)
-    return Columns.joined(parts)
+    columns = Columns.joined(parts)
+    if len(parts) > 1:
+        spacing = scale * _nearest(specimen)
+        columns = columns[apart(columns.y, columns.x, _MERGED * spacing)]
+        y, x = pushed_apart(columns.y, columns.x, _RELAXED * spacing)
+        columns = replace(columns, y=y, x=x)
+    return columns
+
+
+def _nearest(specimen: Specimen) -> float:
+    """Least distance of columns in any of its crystals [Å]."""
+    names = [specimen.structure, *filter(None, [specimen.partner if specimen.grains > 1 else None])]
+    return min(STRUCTURES[name].nearest for name in names)
 
 
 def _beyond(y: NDArray[np.float64], x: NDArray[np.float64], seeds: NDArray[np.float64], k: int) -> NDArray[np.float64]:
