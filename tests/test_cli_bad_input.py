@@ -112,9 +112,15 @@ def test_an_image_without_pixels(tmp_path, out):
 
 def test_a_stack_where_an_image_is_wanted(tmp_path, out):
     np.save(tmp_path / "stack.npy", np.zeros((3, 8, 8), np.float32))
-    assert fails(infer(tmp_path / "stack.npy", out), INPUT, "stack.npy", "(3, 8, 8)")
     tifffile.imwrite(tmp_path / "stack.tif", np.zeros((3, 8, 8), np.float32), photometric="minisblack")
-    assert fails(infer(tmp_path / "stack.tif", out), INPUT, "stack.tif", "(3, 8, 8)")
+    for name in ("stack.npy", "stack.tif"):
+        for more in ((), ("--unvisited", "1")):
+            refused = infer(tmp_path / name, out, *more)
+            assert fails(refused, INPUT, name, "kriging takes single scans; semrt infer dip reconstructs stacks")
+    model = a_model(tmp_path / "model")
+    assert fails(infer(tmp_path / "stack.npy", out, model=model), INPUT, "a stack of 3 slices; guess takes single")
+    np.save(tmp_path / "stacks.npy", np.zeros((2, 3, 8, 8), np.float32))
+    assert fails(infer(tmp_path / "stacks.npy", out), INPUT, "stacks.npy", "(2, 3, 8, 8)")
 
 
 def test_a_picture_in_colour(tmp_path, out):

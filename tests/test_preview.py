@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pictures import a_caption, where
 from semrt.data import Micrograph, SparseScan
 from semrt.errors import InvalidShape
 from semrt.report import canvas, display
 from semrt.report.preview import infill_preview
-from semrt.report.sheet import MARGIN, Caption, Card, Score, draw_scale_bar
+from semrt.report.sheet import MARGIN, Card, Score, draw_scale_bar
 
 lengths = st.integers(1, 700)
 
@@ -22,20 +23,6 @@ def a_scan(shape, coverage=0.2, pixel_size=None, seed=0):
     visited.flat[0] = True
     truth = rng.random(shape, np.float32)
     return SparseScan(truth, visited, pixel_size=pixel_size), truth
-
-
-def a_caption(scan, **changes):
-    return Caption(**{"source": "sample.tif", "model": "kriging", "coverage": scan.coverage} | changes)
-
-
-def where(sheet, picture):
-    """Corners at which a picture stands in the sheet, pixel for pixel."""
-    ny, nx, _ = picture.shape
-    windows = np.lib.stride_tricks.sliding_window_view(sheet, (ny, nx, 3))[:, :, 0]
-    first = np.argwhere(
-        (windows[..., 0, 0, :] == picture[0, 0]).all(-1) & (windows[..., -1, -1, :] == picture[-1, -1]).all(-1)
-    )
-    return [tuple(corner) for corner in first if (windows[tuple(corner)] == picture).all()]
 
 
 @settings(deadline=None, max_examples=200)

@@ -13,9 +13,10 @@ from semrt.cli import _results
 from semrt.cli._failures import INTERRUPTED, exit_code, log_traceback, message
 from semrt.cli._interrupt import asking_first
 from semrt.cli._progress import Progress, progress
-from semrt.data import Micrograph, SparseScan
+from semrt.data import Micrograph, SparseScan, SparseVolume, Volume
+from semrt.engine.solver_road import name_of
 from semrt.errors import InvalidValue
-from semrt.tasks import Solver, devices_of
+from semrt.tasks import Solver, devices_of, find_task
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Mapping
@@ -80,14 +81,14 @@ class Batch:
         """
         summary = Summary()
         stop = threading.Event()
-        scans: dict[Path, SparseScan] = {}
+        scans: dict[Path, SparseScan | SparseVolume] = {}
         partial: dict[Path, Path] = {}
 
-        def read(source: Path) -> SparseScan:
-            scans[source] = self._read(source)
+        def read(source: Path) -> SparseScan | SparseVolume:
+            scans[source] = self._read(source, targets[source])
             return scans[source]
 
-        def write(source: Path, result: Micrograph) -> dict[str, Any]:
+        def write(source: Path, result: Micrograph | Volume) -> dict[str, Any]:
             record = self._write(source, targets[source], scans[source], result)
             if source in partial and not record["interrupted"]:
                 shutil.rmtree(partial[source], ignore_errors=True)
@@ -148,17 +149,28 @@ class Batch:
         chosen = isinstance(self.model, Solver) and len(devices_of(self.model)) > 1
         return f" on {outcome.result['device']['used']}" if chosen else ""
 
-    def _read(self, source: Path) -> SparseScan:
+    def _read(self, source: Path, target: Path) -> SparseScan | SparseVolume:
         measured = io.read(source, **self.reading)
-        if isinstance(measured, SparseScan):
+        model = self.model
+        task = model if isinstance(model, Solver) else find_task(model.manifest.task)
+        stacks = SparseVolume in (task.accepts if isinstance(task.accepts, tuple) else (task.accepts,))
+        if isinstance(measured, SparseScan) or (isinstance(measured, SparseVolume) and stacks):
+            io.check_fits(target, measured)  # not after an hour of work
             return measured
-        if isinstance(measured, Micrograph):
+        if isinstance(measured, Volume | SparseVolume) and not stacks:
+            name = name_of(model) if isinstance(model, Solver) else model.manifest.name
+            hint = f"{name} takes single scans; semrt infer dip reconstructs stacks"
+            raise InvalidValue(f"{source}", "a single sparse scan", f"a stack of {measured.shape[0]} slices", hint)
+        if isinstance(measured, Micrograph | Volume):
+            what = "an image" if isinstance(measured, Micrograph) else "a stack"
             hint = "say where the probe went with --mask FILE, or --unvisited 0"
-            raise InvalidValue(f"{source}", "a sparse scan", "an image in which every pixel was visited", hint)
+            raise InvalidValue(f"{source}", "a sparse scan", f"{what} in which every pixel was visited", hint)
         hint = "simulate its scan of an image with: semrt scan --sample"
         raise InvalidValue(f"{source}", "a sparse scan", "positions without intensities", hint)
 
-    def _write(self, source: Path, target: Path, measured: SparseScan, result: Micrograph) -> dict[str, Any]:
+    def _write(
+        self, source: Path, target: Path, measured: SparseScan | SparseVolume, result: Micrograph | Volume
+    ) -> dict[str, Any]:
         picture = None
         if self.preview:
             picture = _results.preview_of(measured, result, source.name, spectra=self.spectra)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from semrt import io, provenance
+from semrt.data import SparseVolume, Volume
 from semrt.errors import OutputExists, OutputNotWritable
 from semrt.report.preview import infill_preview
 from semrt.report.sheet import Caption
+from semrt.report.volume_preview import volume_preview
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from semrt.data import Micrograph, SparseScan
+
+    Sparse: TypeAlias = SparseScan | SparseVolume
+    Whole: TypeAlias = Micrograph | Volume
 
 __all__ = [
     "caption_of",
@@ -34,8 +39,8 @@ __all__ = [
 
 def save(
     target: Path,
-    result: Micrograph,
-    measured: SparseScan,
+    result: Whole,
+    measured: Sparse,
     source: Path,
     *,
     overwrite: bool,
@@ -89,19 +94,25 @@ def write_preview(path: Path, picture: NDArray[np.uint8], *, overwrite: bool = F
         temporary.write_bytes(png.tobytes())
 
 
-def preview_of(measured: SparseScan, result: Micrograph, source: str, **more: Any) -> NDArray[np.uint8]:
-    """Draw the preview of an infill, captioned by the result's own provenance."""
-    return infill_preview(measured, result, caption_of(measured, result, source), **more)
+def preview_of(measured: Sparse, result: Whole, source: str, **more: Any) -> NDArray[np.uint8]:
+    """Draw the preview of an image or a stack, captioned by the result's own provenance.
+
+    more: keywords of infill_preview, or of volume_preview.
+    """
+    caption = caption_of(measured, result, source)
+    if isinstance(measured, SparseVolume) and isinstance(result, Volume):
+        return volume_preview(measured, result, caption, **more)
+    return infill_preview(cast("SparseScan", measured), cast("Micrograph", result), caption, **more)
 
 
-def caption_of(measured: SparseScan, result: Micrograph, source: str) -> Caption:
+def caption_of(measured: Sparse, result: Whole, source: str) -> Caption:
     """Say in the banner what the provenance says."""
     made = result.provenance
     model = " ".join(str(made["model"][key]) for key in ("name", "version") if key in made["model"])
     return Caption(source, model, measured.coverage, made["device"]["used"], seconds_of(made), _warning(made))
 
 
-def record_of(result: Micrograph, measured: SparseScan) -> dict[str, Any]:
+def record_of(result: Whole, measured: Sparse) -> dict[str, Any]:
     """Gather what --json says of one result."""
     made = result.provenance
     return {
@@ -131,8 +142,13 @@ def _warning(made: Mapping[str, Any]) -> str:
     return "; ".join(filter(None, said))
 
 
-def _described(measured: SparseScan) -> dict[str, Any]:
-    return {"shape": list(measured.shape), "coverage": measured.coverage, "pixel_size_nm": measured.pixel_size}
+def _described(measured: Sparse) -> dict[str, Any]:
+    told = {"shape": list(measured.shape), "coverage": measured.coverage, "pixel_size_nm": measured.pixel_size}
+    if isinstance(measured, SparseVolume):
+        of_slices = measured.coverage_of_slices
+        told["coverage_of_slices"] = {"min": float(of_slices.min()), "max": float(of_slices.max())}
+        told["slice_thickness_nm"] = measured.slice_thickness
+    return told
 
 
 def _beside(target: Path, ending: str) -> Path:

@@ -26,7 +26,7 @@ from semrt.errors import (
 )
 from semrt.io.atomic import replacing, write_json
 from semrt.io.calibration import parse_pixel_size
-from semrt.io.formats import FORMATS, SCAN_PATHS, Format, format_of, suffix_of
+from semrt.io.formats import FORMATS, SCAN_PATHS, SINGLE_IMAGES, Format, format_of, suffix_of
 from semrt.io.paths import expand_inputs, output_path, output_paths, stem_of
 
 if TYPE_CHECKING:
@@ -37,11 +37,12 @@ if TYPE_CHECKING:
     from semrt.data import PixelSize
     from semrt.io.formats import Measured
 
-Whole = TypeVar("Whole", Micrograph, Volume)
+Whole = TypeVar("Whole", bound=Micrograph | Volume)
 
 __all__ = [
     "FORMATS",
     "Format",
+    "check_fits",
     "companions",
     "expand_inputs",
     "output_path",
@@ -104,6 +105,7 @@ def write(path: str | Path, data: Measured, *, overwrite: bool = False) -> None:
     """
     path = Path(path)
     target = format_of(path)
+    check_fits(path, data)
     if isinstance(data, Micrograph | Volume) and not np.isfinite(data.intensity).all():
         sparse = "SparseScan" if isinstance(data, Micrograph) else "SparseVolume"
         raise InvalidValue(f"{path}: intensity", "finite values", "NaN or infinite ones", f"write a {sparse} instead")
@@ -114,6 +116,16 @@ def write(path: str | Path, data: Measured, *, overwrite: bool = False) -> None:
         return
     with replacing(path, overwrite=overwrite) as temporary:
         target.write(temporary, data)
+
+
+def check_fits(path: str | Path, data: Measured) -> None:
+    """Refuse a stack in a format of single images; also before the work of which the result would not fit there.
+
+    Raises UnsupportedFormat.
+    """
+    path = Path(path)
+    if isinstance(data, Volume | SparseVolume) and suffix_of(path) in SINGLE_IMAGES:
+        raise UnsupportedFormat(path, f"a {path.suffix} holds one image, not a stack; write .tif, .mrc or .npz")
 
 
 def companions(path: str | Path, inferred: Whole) -> dict[Path, Whole]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     Image: TypeAlias = Micrograph | SparseScan | Volume | SparseVolume
     Measured: TypeAlias = Image | ScanPath
 
-__all__ = ["FORMATS", "LOSSLESS", "SCAN_PATHS", "Format", "format_of", "suffix_of"]
+__all__ = ["FORMATS", "LOSSLESS", "SCAN_PATHS", "SINGLE_IMAGES", "Format", "format_of", "suffix_of"]
 
 # Module paths, not modules: a format's libraries are loaded when a file of it is met.
 FORMATS: dict[str, str] = {
@@ -34,6 +34,9 @@ FORMATS: dict[str, str] = {
 
 # Those of scan paths; all others hold images.
 SCAN_PATHS = frozenset({".csv"})
+
+# Those of single images; all others hold stacks too.
+SINGLE_IMAGES = frozenset({".png"})
 
 # Formats that keep float32 images and stacks and all that is known of it: what was measured stays measured.
 LOSSLESS = frozenset({".tif", ".tiff", ".mrc", ".rec", ".ali", ".st", ".npz"})

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from semrt.data import Micrograph, SparseVolume, Volume
+from semrt.data import Micrograph
 from semrt.errors import UnreadableFile, UnsupportedFormat
 from semrt.io.calibration import believable
 from semrt.io.description import acquisition, describe, understand
@@ -66,11 +66,9 @@ def read(path: Path) -> Micrograph:
 
 
 def write(path: Path, data: Image) -> None:
-    """Write a whole image. Raises UnsupportedFormat for a stack, and for gaps, since PNG has no word for unvisited."""
+    """Write a whole image. Raises UnsupportedFormat for gaps, since PNG has no word for unvisited."""
     import cv2
 
-    if isinstance(data, Volume | SparseVolume):
-        raise UnsupportedFormat(path, "a PNG holds one image, not a stack; write .tif, .mrc or .npz")
     if not isinstance(data, Micrograph):
         raise UnsupportedFormat(path, "a PNG cannot tell unvisited pixels from dark ones; write .npz or .tif")
     counts, undo = _counts(data.intensity)

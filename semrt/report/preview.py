@@ -15,7 +15,15 @@ if TYPE_CHECKING:
 
     from semrt.data import Micrograph, SparseScan
 
-__all__ = ["Caption", "Card", "Score", "infill_preview"]
+__all__ = [
+    "Caption",
+    "Card",
+    "Score",
+    "infill_preview",
+    "largest_error",
+    "measured_and_inferred",
+    "power_spectra",
+]
 
 PANEL_AT_MOST = (768, 512)
 WIDE_PANEL_AT_MOST = (512, 1200)
@@ -44,25 +52,37 @@ def infill_preview(
     wide = scan.shape[1] > 2 * scan.shape[0]
     size = display.fit(scan.shape, WIDE_PANEL_AT_MOST if wide else PANEL_AT_MOST)
     limits = display.contrast(inferred.intensity if truth is None else truth)
-    top = _largest_error(inferred, truth, limits)
-    rows = [_measured_and_inferred(scan, inferred, limits, top, size)]
+    errors = [] if inferred.error is None else [inferred.error]
+    top = largest_error(limits, *errors, *([] if truth is None else [np.abs(inferred.intensity - truth)]))
+    rows = [measured_and_inferred(scan, inferred, limits, top, size)]
     if truth is not None:
         row = _compared(inferred, truth, limits, top, size)
         rows.append([*row, card] if card else row)
     if spectra:
-        rows.append(_spectra(scan, inferred, truth, size))
+        rows.append(power_spectra(scan, inferred, truth, size))
     return lay_out([[panel] for row in rows for panel in row] if wide else rows, caption)
 
 
-def _measured_and_inferred(
-    scan: SparseScan, inferred: Micrograph, limits: tuple[float, float], top: float, size: tuple[int, int]
+def measured_and_inferred(
+    scan: SparseScan,
+    inferred: Micrograph,
+    limits: tuple[float, float],
+    top: float,
+    size: tuple[int, int],
+    *,
+    where: str = "",
 ) -> Row:
+    """Draw what was measured, what was inferred from it, and the error map if there is one.
+
+    limits: intensities shown black and white.  top: the largest error shown.  size: (ny, nx) of each picture [px].
+    where: what the titles add, such as the number of a slice.
+    """
     visited = f"{np.count_nonzero(scan.visited):,} of {scan.visited.size:,} pixels visited".replace(",", " ")
     picture = display.grey(display.resized(inferred.intensity, size), limits)
     draw_scale_bar(picture, inferred)
     row: Row = [
-        Panel("Measured", display.sampled_points(scan, limits, size), visited),
-        Panel("Inferred", picture, _field(inferred)),
+        Panel(f"Measured{where}", display.sampled_points(scan, limits, size), visited),
+        Panel(f"Inferred{where}", picture, _field(inferred)),
     ]
     if inferred.error is not None:
         error = display.heat(display.resized(inferred.error, size), (0.0, top))
@@ -82,7 +102,10 @@ def _compared(
     ]
 
 
-def _spectra(scan: SparseScan, inferred: Micrograph, truth: NDArray[np.float32] | None, size: tuple[int, int]) -> Row:
+def power_spectra(
+    scan: SparseScan, inferred: Micrograph, truth: NDArray[np.float32] | None, size: tuple[int, int]
+) -> Row:
+    """Draw the power spectra of what was measured, of what was inferred, and of the truth where it is known."""
     planes = {"measured": scan.intensity, "inferred": inferred.intensity}
     if truth is not None:
         planes["truth"] = truth
@@ -95,14 +118,10 @@ def _spectra(scan: SparseScan, inferred: Micrograph, truth: NDArray[np.float32] 
     ]
 
 
-def _largest_error(inferred: Micrograph, truth: NDArray[np.float32] | None, limits: tuple[float, float]) -> float:
-    """One scale for the estimated and the true error, so that they compare by eye; rounding errors stay black."""
-    tops = [1e-3 * (limits[1] - limits[0])]
-    if inferred.error is not None:
-        tops.append(float(np.nanpercentile(inferred.error, 99.5)))
-    if truth is not None:
-        tops.append(float(np.percentile(np.abs(inferred.intensity - truth), 99.5)))
-    return max(tops)
+def largest_error(limits: tuple[float, float], *errors: NDArray[np.float32]) -> float:
+    """One scale for estimated and true errors, so that they compare by eye; rounding errors stay black."""
+    tops = [float(np.nanpercentile(error, 99.5)) for error in errors]
+    return max([1e-3 * (limits[1] - limits[0]), *tops])
 
 
 def _field(micrograph: Micrograph) -> str:
