@@ -1,0 +1,136 @@
+"""The recipe of infill: its samples, its judgement, and the real images that it may draw from."""
+
+import json
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from semrt.errors import InputNotFound, InvalidOption, InvalidShape, UnreadableFile
+from semrt.tasks.infill import INPUT_CHANNELS
+from semrt_export import recipes
+from semrt_export.data import real_images
+from semrt_export.data.pool import SamplePool
+from semrt_export.data.sparse_scans import SparseScanMaker
+from semrt_export.evaluate import gain_db
+from semrt_export.recipes.infill import InfillRecipe
+from semrt_export.run_folder import RunFolder
+from semrt_export.schedule import Budget, Schedule
+from semrt_export.train import train
+
+FIRST_GUESS, FIRST_GUESS_ERROR = INPUT_CHANNELS.index("first_guess"), INPUT_CHANNELS.index("first_guess_error")
+
+
+def quiet(_line):
+    pass
+
+
+def small(**options):
+    return InfillRecipe(side=64, widths=(8, 8, 8, 8), held_out_side=64, held_out_draws=1, **options)
+
+
+def test_a_sample_of_infill_is_the_same_whoever_makes_it_and_looks_as_in_use():
+    make = small().sample_maker()
+    first, again, other = make(4), small().sample_maker()(4), make(5)
+    assert np.array_equal(first.inputs, again.inputs)
+    assert not np.array_equal(first.inputs, other.inputs)
+    assert first.inputs.shape == (len(INPUT_CHANNELS), 64, 64)
+    assert first.target.shape == (1, 64, 64)
+    assert all(np.isfinite(part).all() for part in first)
+    visited = first.inputs[1].astype(bool)
+    assert abs(first.inputs[0][visited].mean()) < 1e-3  # standardised by its own samples
+    assert first.inputs[0][visited].std() == pytest.approx(1, rel=1e-3)
+
+
+def test_the_first_guess_of_a_sample_estimates_its_target():
+    samples = [small().sample_maker()(index) for index in range(12)]
+    better = [gain_db(sample.inputs[FIRST_GUESS], 0 * sample.target[0], sample.target[0]) for sample in samples]
+    assert np.median(better) > 3  # than the mean of the samples, which is zero
+
+
+def test_turning_a_sample_turns_all_its_maps_alike():
+    sample, recipe, rng = small().sample_maker()(0), small(), np.random.default_rng(0)
+    views = {recipe.augment(sample, rng).inputs.tobytes() for _ in range(60)}
+    assert len(views) == 8  # the symmetries of the square
+    error = np.sort((sample.inputs[FIRST_GUESS] - sample.target[0]).ravel())
+    for _ in range(8):
+        turned = recipe.augment(sample, rng)
+        np.testing.assert_array_equal(np.sort((turned.inputs[FIRST_GUESS] - turned.target[0]).ravel()), error)
+
+
+def test_the_first_guess_itself_gains_nothing_and_is_not_published():
+    recipe = small()
+    held_out = recipe.held_out()
+    evaluation = recipe.evaluate(lambda channels: channels[:, FIRST_GUESS : FIRST_GUESS + 1], held_out)
+    assert evaluation.score == 0
+    assert all(row["over_best_classical_db"]["mean"] <= 0 for row in evaluation.table)
+    assert "line-hop" in recipe.objection(evaluation)
+
+
+def test_a_perfect_estimate_gains_in_every_row_and_may_be_published():
+    recipe = small()
+    held_out = recipe.held_out()
+    truths = {scan.sample.inputs.tobytes(): scan.sample.target for scan in held_out}
+    evaluation = recipe.evaluate(lambda channels: truths[channels[0].tobytes()][None], held_out)
+    assert evaluation.score > 20
+    assert recipe.objection(evaluation) is None
+
+
+def test_no_held_out_scan_is_one_of_the_training():
+    recipe = small()
+    trained_on = {recipe.sample_maker()(index).target.tobytes() for index in range(10)}
+    assert trained_on.isdisjoint(scan.sample.target.tobytes() for scan in recipe.held_out())
+
+
+def test_the_domain_states_the_coverage_and_a_gap_that_such_coverage_leaves():
+    domain = small().domain()
+    assert domain["coverage"] == [1 / 120, 1 / 4]
+    assert 10 < domain["largest_gap"] < 2 * 64 * 2**0.5  # a disk about one corner that reaches the other
+    json.dumps(domain)
+
+
+def test_an_option_that_no_recipe_has_is_refused():
+    with pytest.raises(InvalidOption, match="did you mean 'images'"):
+        recipes.recipe("infill", {"image": "x"})
+    with pytest.raises(InvalidOption, match="infill"):
+        recipes.recipe("infil", {})
+
+
+def test_a_recipe_survives_its_own_json():
+    recipe = small(coverage=(0.1, 0.2))
+    assert recipes.recipe("infill", json.loads(json.dumps(recipe.options()))) == recipe
+
+
+def test_a_few_steps_improve_on_the_first_guess(tmp_path):
+    recipe = replace(small(), pool_size=8, schedule=Schedule(batch=4, learning_rate=3e-3, warm_up=5))
+    list(SamplePool(tmp_path / "pool", 8).fill(recipe.sample_maker(), 8))
+    train(recipe, tmp_path, budget=Budget(steps=50), workers=0, report=quiet)
+    (row,) = RunFolder(tmp_path).rows("curve")
+    assert row["loss"] < -0.05  # dB gained over the first guess, on the samples it was trained on
+
+
+def test_pieces_of_real_images_keep_their_own_noise_and_are_judged_against_the_blurred_ones(tmp_path):
+    rng = np.random.default_rng(0)
+    image = np.clip(np.linspace(40, 200, 96)[None] + 10 * rng.standard_normal((96, 96)), 0, 255).astype(np.uint8)
+    cv2.imwrite(str(tmp_path / "noisy.png"), image)
+    (path,) = real_images.find_images([tmp_path])
+    sample = SparseScanMaker(images=(path,), side=64, real_share=1.0, coverage=(0.2, 0.25))(0)
+    visited = sample.inputs[1].astype(bool)
+    assert np.std((sample.inputs[0] - sample.target[0])[visited]) > 0.01
+    grey = real_images.read_grey(path)
+    assert (grey.min(), grey.max()) == (0, 1)
+    assert np.diff(real_images.denoised(grey)).std() < 0.5 * np.diff(grey).std()
+
+
+def test_a_real_image_smaller_than_a_sample_is_refused():
+    with pytest.raises(InvalidShape, match="real image"):
+        real_images.random_crop(np.zeros((40, 300), np.float32), 64, np.random.default_rng(0))
+
+
+def test_a_folder_without_images_and_a_file_that_is_none_are_named(tmp_path):
+    with pytest.raises(InputNotFound, match="png"):
+        real_images.find_images([tmp_path])
+    (tmp_path / "text.png").write_text("not an image")
+    with pytest.raises(UnreadableFile, match=r"text\.png"):
+        real_images.read_grey(tmp_path / "text.png")
