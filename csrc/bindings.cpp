@@ -8,6 +8,7 @@
 #include "kernels/blend.hpp"
 #include "kernels/coil_lag.hpp"
 #include "kernels/fill.hpp"
+#include "kernels/hough.hpp"
 #include "kernels/kriging.hpp"
 #include "kernels/rasterise.hpp"
 #include "kernels/scan_order.hpp"
@@ -276,6 +277,27 @@ void bind_kriging(py::module_ &m) {
           "wanted"_a.noconvert(), "variogram"_a, "n_threads"_a);
 }
 
+// -------------------------------------------------------------------------------------------------------- hough
+
+Array<double> find_circles(Array<float> const &probability, double r_min, double r_max, double min_distance,
+                           double threshold, int n_threads) {
+    auto const view = view2(probability, "probability");
+    std::vector<semrt::Circle> found;
+    {
+        py::gil_scoped_release const released;
+        found = semrt::find_circles(view, {r_min, r_max, min_distance, threshold}, n_threads);
+    }
+    static_assert(sizeof(semrt::Circle) == 4 * sizeof(double), "circles are rows of four doubles");
+    auto circles = new_array<double>({static_cast<py::ssize_t>(found.size()), 4});
+    if (!found.empty()) std::copy_n(&found.front().y, circles.size(), circles.mutable_data());
+    return circles;
+}
+
+void bind_hough(py::module_ &m) {
+    m.def("find_circles", &find_circles, py::arg("probability").noconvert(), py::arg("r_min"), py::arg("r_max"),
+          py::arg("min_distance"), py::arg("threshold"), py::arg("n_threads"));
+}
+
 // -------------------------------------------------------------------------------------------------------- blend
 
 // (channels, ny, nx) or (channels, nz, ny, nx).
@@ -322,5 +344,6 @@ PYBIND11_MODULE(_core, m) {
     bind_rasterise(m);
     bind_fill(m);
     bind_kriging(m);
+    bind_hough(m);
     bind_blend(m);
 }

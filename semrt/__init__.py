@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from semrt.backends import open_session
     from semrt.data import Micrograph, SparseScan, SparseVolume, Volume
     from semrt.io import read, write
+    from semrt.kernels.hough import find_circles
 
 __all__ = [
     "Micrograph",
@@ -25,6 +26,7 @@ __all__ = [
     "SparseVolume",
     "Volume",
     "__version__",
+    "find_circles",
     "infer",
     "open_session",
     "read",
@@ -36,6 +38,7 @@ _HOME = {
     "SparseScan": "semrt.data",
     "SparseVolume": "semrt.data",
     "Volume": "semrt.data",
+    "find_circles": "semrt.kernels.hough",
     "infer": "semrt.api",
     "open_session": "semrt.backends",
     "read": "semrt.io",

@@ -65,6 +65,11 @@ def krige(
     n_threads: int,
 ) -> tuple[NDArray[float32], NDArray[float32]]: ...
 
+# hough
+def find_circles(
+    probability: NDArray[float32], r_min: float, r_max: float, min_distance: float, threshold: float, n_threads: int
+) -> NDArray[float64]: ...
+
 # blend
 def cut_tile(
     field: NDArray[float32], origin: tuple[int, int, int], reflect: bool, tile: NDArray[float32], n_threads: int

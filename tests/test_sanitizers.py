@@ -10,7 +10,7 @@ import pybind11
 import pytest
 
 ROOT = Path(__file__).parents[1]
-KERNEL_TESTS = ["scan_path", "scan_motion", "rasterise", "fill", "kriging", "blend"]
+KERNEL_TESTS = ["scan_path", "scan_motion", "rasterise", "fill", "kriging", "hough", "blend"]
 
 
 def gcc_library(name):
