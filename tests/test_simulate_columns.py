@@ -393,3 +393,11 @@ def test_a_map_leaves_out_columns_that_nobody_can_see():
     np.testing.assert_array_equal(shown > 0.5, image.snr >= limit)
     with pytest.raises(InvalidOption):
         image.column_map(0)
+
+
+def test_columns_at_the_border_and_those_too_faint_do_not_count():
+    image = record(Specimen("square", 14, profile="ramp"), Imaging(2.0, dose=10), (100, 90), rng(1), bound=False)
+    limit = float(np.median(image.snr))
+    for y, x, snr, counted in zip(image.y, image.x, image.snr, image.counted(limit), strict=True):
+        assert counted == (snr >= limit and 4 <= y <= 95 and 4 <= x <= 85)
+    assert 0 < image.counted(limit).sum() < image.counted(0.0).sum() < image.counted(0.0, border=0.0).sum()

@@ -85,8 +85,7 @@ def _least_variances(
             for p, n in zip((y, x), weights.shape, strict=True)
         )
         window = padded[(row[:, None] + half + offsets)[:, :, None], (column[:, None] + half + offsets)[:, None, :]]
-        at_y: NDArray[np.float64] = step * (row[:, None] + offsets) + 0.5 * (step - 1)
-        at_x: NDArray[np.float64] = step * (column[:, None] + offsets) + 0.5 * (step - 1)
+        at_y, at_x = (np.asarray(step * (i[:, None] + offsets) + 0.5 * (step - 1), np.float64) for i in (row, column))
         derivatives = _derivatives(y[group], x[group], peak[group], at_y, at_x, group >= 0, probe)
         result[at : at + batch] = _inverted(derivatives, window.reshape(len(group), -1), group >= 0, known_to)
     return result

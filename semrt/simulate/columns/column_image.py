@@ -76,6 +76,13 @@ class ColumnImage:
         """Width of the probe's Gaussian [px]."""
         return self.probe.sigma
 
+    def counted(self, least_snr: float = 5.0, border: float = 2.0) -> NDArray[np.bool_]:
+        """Which columns a finder is judged by, (n,): bright enough, and `border` sigmas of the probe from the edge."""
+        ny, nx = self.shape
+        margin = border * self.probe_sigma
+        within = np.minimum(np.minimum(self.y, ny - 1 - self.y), np.minimum(self.x, nx - 1 - self.x))
+        return np.asarray((self.snr >= least_snr) & (within >= margin))
+
     def table(self) -> dict[str, NDArray[Any]]:
         """The truth, a line a column: index, y_px, x_px, intensity, species, snr, and the bounds if they are known."""
         truth: dict[str, NDArray[Any]] = {
