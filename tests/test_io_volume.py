@@ -101,7 +101,7 @@ def test_an_error_map_goes_into_an_npz_and_beside_everything_else(tmp_path):
 
 def test_a_png_says_why_it_takes_no_stack_and_what_does(tmp_path):
     for stack in (whole(), sparse()):
-        with pytest.raises(UnsupportedFormat, match=r"a\.png: a \.png holds one image, not a stack; write \.tif, \.mrc or"):
+        with pytest.raises(UnsupportedFormat, match=r"a\.png: a \.png holds one image, not a stack; write \.tif"):
             io.write(tmp_path / "a.png", stack)
     assert list(tmp_path.iterdir()) == []
 
@@ -136,6 +136,15 @@ def test_a_written_mrc_is_a_volume_with_its_voxels_in_angstrom(tmp_path):
         assert file.is_volume()
         assert [float(file.voxel_size[axis]) for axis in "xyz"] == pytest.approx([2, 3, 75])
         np.testing.assert_array_equal(file.data, counts())
+
+
+def test_the_header_of_an_mrc_tells_of_all_that_was_measured_in_the_stack(tmp_path):
+    volume = sparse()
+    io.write(tmp_path / "a.mrc", volume)
+    measured = volume.intensity[volume.visited].astype(float)
+    with mrcfile.open(tmp_path / "a.mrc", header_only=True) as file:
+        told = [float(file.header[name]) for name in ("dmin", "dmax", "dmean", "rms")]
+    assert told == pytest.approx([measured.min(), measured.max(), measured.mean(), measured.std()], rel=1e-6)
 
 
 @pytest.mark.parametrize("stack", [True, False], ids=["image stack", "volume"])

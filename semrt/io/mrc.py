@@ -20,6 +20,8 @@ from semrt.io.pixels import check_pixels, image_or_stack, with_gaps
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from semrt.data import Micrograph, PixelSize
     from semrt.io.formats import Image
 
@@ -71,7 +73,6 @@ def write(path: Path, data: Image) -> None:
     from mrcfile.dtypes import HEADER_DTYPE
 
     image = with_gaps(path, data).astype("<f4", copy=False)
-    measured = image[np.isfinite(image)]
     description = describe(data).encode("ascii")
     dy, dx = data.pixel_size or (0.0, 0.0)  # 0 is the format's word for unknown
     ny, nx = image.shape[-2:]
@@ -94,10 +95,7 @@ def write(path: Path, data: Image) -> None:
         "mapr": 2,
         "maps": 3,
         "ispg": space_group,
-        "dmin": measured.min(),
-        "dmax": measured.max(),
-        "dmean": measured.mean(dtype=np.float64),
-        "rms": measured.std(dtype=np.float64),
+        **_statistics(image.reshape(nz, ny, nx)),
         "nsymbt": len(description),
         "exttyp": _EXTENDED,
         "nversion": 20141,
@@ -111,6 +109,20 @@ def write(path: Path, data: Image) -> None:
         file.write(header.tobytes())
         file.write(description)
         file.write(image.data)
+
+
+def _statistics(stack: NDArray[np.float32]) -> dict[str, float]:
+    """Range, mean and deviation of what was measured, slice by slice: a stack is large, and a copy of it too."""
+    slices = [(plane, np.isfinite(plane)) for plane in stack]
+    count = sum(np.count_nonzero(measured) for _, measured in slices)
+    mean = sum(plane.sum(dtype=np.float64, where=measured) for plane, measured in slices) / count
+    squares = sum(np.square(plane[measured] - mean, dtype=np.float64).sum() for plane, measured in slices)
+    return {
+        "dmin": min(plane[measured].min() for plane, measured in slices),
+        "dmax": max(plane[measured].max() for plane, measured in slices),
+        "dmean": mean,
+        "rms": math.sqrt(squares / count),
+    }
 
 
 def _pixel_size(header: Any) -> PixelSize | None:
