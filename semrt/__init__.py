@@ -16,11 +16,12 @@ TYPE_CHECKING = False  # true for type checkers, as in `typing`, which would tak
 if TYPE_CHECKING:
     from semrt.api import infer
     from semrt.backends import open_session
-    from semrt.data import Micrograph, SparseScan, SparseVolume, Volume
+    from semrt.data import AtomColumns, Micrograph, SparseScan, SparseVolume, Volume
     from semrt.io import read, write
     from semrt.kernels.hough import find_circles
 
 __all__ = [
+    "AtomColumns",
     "Micrograph",
     "SparseScan",
     "SparseVolume",
@@ -34,6 +35,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "AtomColumns": "semrt.data",
     "Micrograph": "semrt.data",
     "SparseScan": "semrt.data",
     "SparseVolume": "semrt.data",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from semrt.data import Micrograph, SparseScan, SparseVolume, Volume
+from semrt.data import AtomColumns, Micrograph, SparseScan, SparseVolume, Volume
 from semrt.errors import (
     EmptyScan,
     InputNotFound,
@@ -26,7 +26,7 @@ from semrt.errors import (
 )
 from semrt.io.atomic import replacing, write_json
 from semrt.io.calibration import parse_pixel_size
-from semrt.io.formats import FORMATS, SCAN_PATHS, SINGLE_IMAGES, Format, format_of, suffix_of
+from semrt.io.formats import FORMATS, SCAN_PATHS, SINGLE_IMAGES, Format, format_of, suffix_of, table_of
 from semrt.io.paths import expand_inputs, output_path, output_paths, stem_of
 
 if TYPE_CHECKING:
@@ -95,15 +95,20 @@ def read(
     return measured
 
 
-def write(path: str | Path, data: Measured, *, overwrite: bool = False) -> None:
+def write(path: str | Path, data: Measured | AtomColumns, *, overwrite: bool = False) -> None:
     """Write one file, atomically, with pixel size, slice thickness, metadata and provenance as far as it can hold them.
 
     NPY and PNG hold less, PNG no stack: see their modules. An error map is in NPZ alone; for the other formats write
-    the `companions` too.
+    the `companions` too. Atomic columns go to .csv, or to .zip for the ROI manager of ImageJ.
 
     Raises UnsupportedFormat, InvalidValue, OutputExists, OutputNotWritable.
     """
     path = Path(path)
+    if isinstance(data, AtomColumns):
+        table = table_of(path)
+        with replacing(path, overwrite=overwrite) as temporary:
+            table.write(temporary, data)
+        return
     target = format_of(path)
     check_fits(path, data)
     if isinstance(data, Micrograph | Volume) and not np.isfinite(data.intensity).all():

@@ -10,13 +10,23 @@ from semrt.errors import UnsupportedFormat
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from semrt.data import Micrograph, SparseScan, SparseVolume, Volume
+    from semrt.data import AtomColumns, Micrograph, SparseScan, SparseVolume, Volume
     from semrt.scan import ScanPath
 
     Image: TypeAlias = Micrograph | SparseScan | Volume | SparseVolume
     Measured: TypeAlias = Image | ScanPath
 
-__all__ = ["FORMATS", "LOSSLESS", "SCAN_PATHS", "SINGLE_IMAGES", "Format", "format_of", "suffix_of"]
+__all__ = [
+    "COLUMN_TABLES",
+    "FORMATS",
+    "LOSSLESS",
+    "SCAN_PATHS",
+    "SINGLE_IMAGES",
+    "Format",
+    "format_of",
+    "suffix_of",
+    "table_of",
+]
 
 # Module paths, not modules: a format's libraries are loaded when a file of it is met.
 FORMATS: dict[str, str] = {
@@ -34,6 +44,12 @@ FORMATS: dict[str, str] = {
 
 # Those of scan paths; all others hold images.
 SCAN_PATHS = frozenset({".csv"})
+
+# Those that atomic columns are written to; nothing is read from them.
+COLUMN_TABLES: dict[str, str] = {
+    ".csv": "semrt.io.columns_csv",
+    ".zip": "semrt.io.imagej_rois",
+}
 
 # Those of single images; all others hold stacks too.
 SINGLE_IMAGES = frozenset({".png"})
@@ -54,6 +70,13 @@ class Format(Protocol):
         """Write `data` to a new file. Raises UnsupportedFormat for what the format cannot hold."""
 
 
+class Table(Protocol):
+    """What a module that atomic columns are written by offers."""
+
+    def write(self, path: Path, data: AtomColumns) -> None:
+        """Write `data` to a new file."""
+
+
 def suffix_of(path: Path) -> str:
     """The suffix as it stands in FORMATS: lower case, with its dot."""
     return path.suffix.lower()
@@ -66,3 +89,11 @@ def format_of(path: Path) -> Format:
         named = f"unknown format {path.suffix!r}" if path.suffix else "no suffix tells the format"
         raise UnsupportedFormat(path, f"{named}; known: {', '.join(sorted(FORMATS))}")
     return cast("Format", import_module(module))
+
+
+def table_of(path: Path) -> Table:
+    """The module that writes atomic columns to a path's suffix. Raises UnsupportedFormat, which lists those known."""
+    module = COLUMN_TABLES.get(suffix_of(path))
+    if module is None:
+        raise UnsupportedFormat(path, f"holds no AtomColumns; known: {', '.join(sorted(COLUMN_TABLES))}")
+    return cast("Table", import_module(module))
