@@ -11,19 +11,21 @@ from typing import TYPE_CHECKING, Any, cast
 from semrt import engine, io
 from semrt.cli import _results
 from semrt.cli._failures import INTERRUPTED, exit_code, log_traceback, message
+from semrt.cli._inputs import check_accepted
 from semrt.cli._interrupt import asking_first
+from semrt.cli._kinds import kind_of
 from semrt.cli._progress import Progress, progress
-from semrt.data import Micrograph, SparseScan, SparseVolume, Volume
 from semrt.engine.solver_road import name_of
-from semrt.errors import InvalidValue
-from semrt.tasks import Solver, devices_of, find_task
+from semrt.tasks import Solver, devices_of, find_task, result_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Mapping
     from pathlib import Path
 
     from semrt.backends import Session
+    from semrt.cli._kinds import Kind
     from semrt.pipeline import Outcome
+    from semrt.tasks import NetworkTask
 
 __all__ = ["Batch", "Summary"]
 
@@ -61,7 +63,7 @@ class Batch:
 
     header: what is said before the first result.
     reading: keywords of io.read.  settings: keywords of engine.infer_many.
-    preview: draw one beside each result; spectra: with power spectra.
+    preview: draw one beside each result; spectra: with power spectra.  saves: what else, of what the kind offers.
     redone: results that are replaced in any case.
     """
 
@@ -72,6 +74,7 @@ class Batch:
     overwrite: bool = False
     preview: bool = False
     spectra: bool = False
+    saves: Collection[str] = ()
     redone: Collection[Path] = ()
 
     def run(self, targets: Mapping[Path, Path]) -> Summary:
@@ -81,15 +84,15 @@ class Batch:
         """
         summary = Summary()
         stop = threading.Event()
-        scans: dict[Path, SparseScan | SparseVolume] = {}
+        inputs: dict[Path, Any] = {}
         partial: dict[Path, Path] = {}
 
-        def read(source: Path) -> SparseScan | SparseVolume:
-            scans[source] = self._read(source, targets[source])
-            return scans[source]
+        def read(source: Path) -> Any:
+            inputs[source] = self._read(source, targets[source])
+            return inputs[source]
 
-        def write(source: Path, result: Micrograph | Volume) -> dict[str, Any]:
-            record = self._write(source, targets[source], scans[source], result)
+        def write(source: Path, result: Any) -> dict[str, Any]:
+            record = self._write(source, targets[source], inputs[source], result)
             if source in partial and not record["interrupted"]:
                 shutil.rmtree(partial[source], ignore_errors=True)
             return record
@@ -126,7 +129,7 @@ class Batch:
             try:
                 with asking_first(ask_to_stop), closing(cast("Generator[Outcome]", outcomes)):
                     for outcome in outcomes:
-                        scans.pop(outcome.item, None)
+                        inputs.pop(outcome.item, None)
                         self._tell(outcome, summary, shown)
             except KeyboardInterrupt:
                 summary.interrupted = summary.abandoned = True
@@ -141,6 +144,8 @@ class Batch:
             return
         summary.results.append(record := _record(outcome))
         shown.ended(f"{outcome.item}: {_spent(outcome):.2f} s{self._where(outcome)}")
+        for note in record.get("notes", ()):
+            shown.say(f"semrt: note: {outcome.item}: {note}")
         if record["interrupted"]:
             shown.say(f"semrt: note: {outcome.item}: interrupted, the best so far; --skip-existing will redo it")
 
@@ -149,37 +154,37 @@ class Batch:
         chosen = isinstance(self.model, Solver) and len(devices_of(self.model)) > 1
         return f" on {outcome.result['device']['used']}" if chosen else ""
 
-    def _read(self, source: Path, target: Path) -> SparseScan | SparseVolume:
+    def _read(self, source: Path, target: Path) -> Any:
         measured = io.read(source, **self.reading)
-        model = self.model
-        task = model if isinstance(model, Solver) else find_task(model.manifest.task)
-        stacks = SparseVolume in (task.accepts if isinstance(task.accepts, tuple) else (task.accepts,))
-        if isinstance(measured, SparseScan) or (isinstance(measured, SparseVolume) and stacks):
+        check_accepted(source, measured, self._task.accepts, self._name)
+        if not self._kind.FORMATS:
             io.check_fits(target, measured)  # not after an hour of work
-            return measured
-        if isinstance(measured, Volume | SparseVolume) and not stacks:
-            name = name_of(model) if isinstance(model, Solver) else model.manifest.name
-            hint = f"{name} takes single scans; semrt infer dip reconstructs stacks"
-            raise InvalidValue(f"{source}", "a single sparse scan", f"a stack of {measured.shape[0]} slices", hint)
-        if isinstance(measured, Micrograph | Volume):
-            what = "an image" if isinstance(measured, Micrograph) else "a stack"
-            hint = "say where the probe went with --mask FILE, or --unvisited 0"
-            raise InvalidValue(f"{source}", "a sparse scan", f"{what} in which every pixel was visited", hint)
-        hint = "simulate its scan of an image with: semrt scan --sample"
-        raise InvalidValue(f"{source}", "a sparse scan", "positions without intensities", hint)
+        return measured
 
-    def _write(
-        self, source: Path, target: Path, measured: SparseScan | SparseVolume, result: Micrograph | Volume
-    ) -> dict[str, Any]:
+    @property
+    def _task(self) -> NetworkTask | Solver:
+        return self.model if isinstance(self.model, Solver) else find_task(self.model.manifest.task)
+
+    @property
+    def _name(self) -> str:
+        return name_of(self.model) if isinstance(self.model, Solver) else self.model.manifest.name
+
+    @property
+    def _kind(self) -> Kind:
+        return kind_of(result_of(self._task))
+
+    def _write(self, source: Path, target: Path, measured: Any, result: Any) -> dict[str, Any]:
         picture = None
         if self.preview:
             picture = _results.preview_of(measured, result, source.name, spectra=self.spectra)
         if target in self.redone:
             target.unlink(missing_ok=True)  # before what lies beside it no longer says that it is to be redone
-        paths = _results.save(target, result, measured, source, overwrite=self.overwrite, picture=picture)
+        paths = _results.save(
+            target, result, measured, source, overwrite=self.overwrite, picture=picture, saves=self.saves
+        )
         return (
             _results.record_of(result, measured)
-            | {"error_map": None, "preview": None}
+            | dict.fromkeys((*kind_of(type(result)).ROLES, "preview"))
             | {role: str(path) for role, path in paths.items()}
         )
 

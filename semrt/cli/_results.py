@@ -1,28 +1,24 @@
-"""What goes beside a result: its error map, how it was made, and a picture to look at."""
+"""What goes beside a result: what its kind has, how it was made, and a picture to look at."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any
 
 from semrt import io, provenance
-from semrt.data import SparseVolume, Volume
+from semrt.cli._kinds import beside, kind_of
+from semrt.data import Micrograph
 from semrt.errors import OutputExists, OutputNotWritable
-from semrt.report.preview import infill_preview
 from semrt.report.sheet import Caption
-from semrt.report.volume_preview import volume_preview
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
 
-    from semrt.data import Micrograph, SparseScan
-
-    Sparse: TypeAlias = SparseScan | SparseVolume
-    Whole: TypeAlias = Micrograph | Volume
+    from semrt.cli._kinds import Kind
 
 __all__ = [
     "caption_of",
@@ -39,37 +35,44 @@ __all__ = [
 
 def save(
     target: Path,
-    result: Whole,
-    measured: Sparse,
+    result: Any,
+    measured: Any,
     source: Path,
     *,
     overwrite: bool,
     picture: NDArray[np.uint8] | None = None,
+    saves: Collection[str] = (),
 ) -> dict[str, Path]:
     """Write a result and what belongs to it, each file whole; the result comes last, so that where it is, all is.
 
-    Returns role -> path; roles are output, error_map, provenance, preview.  Raises OutputExists, OutputNotWritable.
+    saves: of what the kind of result leaves to choose, what is to be saved.
+    Returns role -> path; roles are output, provenance, preview, and those of the kind.
+    Raises OutputExists, OutputNotWritable.
     """
+    kind = kind_of(type(result))
     written: dict[str, Path] = {}
     # What an interrupted run left beside a result that it never wrote is nobody's: replace it.
-    for path, image in io.companions(target, result).items():
-        io.write(path, image, overwrite=True)
-        written["error_map"] = path
+    for role, (path, data) in kind.companions(target, result, saves).items():
+        io.write(path, data, overwrite=True)
+        written[role] = path
     if picture is not None:
-        written["preview"] = _beside(target, "_preview.png")
+        written["preview"] = beside(target, "_preview.png")
         write_preview(written["preview"], picture, overwrite=True)
-    written["provenance"] = _beside(target, ".semrt.json")
-    record = provenance.sidecar(result, source) | {"scan": _described(measured)}
+    written["provenance"] = beside(target, ".semrt.json")
+    record = provenance.sidecar(result, source) | kind.described(measured, result)
     io.write_json(written["provenance"], record, overwrite=True)
     io.write(target, result, overwrite=overwrite)
     return {"output": target, **written}
 
 
-def refuse_existing(targets: Iterable[Path], *, preview: bool) -> None:
-    """Raise OutputExists where a file that would be written is already there."""
+def refuse_existing(
+    targets: Iterable[Path], *, preview: bool, kind: Kind | None = None, saves: Collection[str] = ()
+) -> None:
+    """Raise OutputExists where a file that would be written is already there.  kind: of an image when None."""
+    kind = kind or kind_of(Micrograph)
     for target in targets:
-        beside = [".semrt.json", f"_error{target.suffix}", *(["_preview.png"] if preview else [])]
-        for path in (target, *(_beside(target, ending) for ending in beside)):
+        endings = [".semrt.json", *(["_preview.png"] if preview else [])]
+        for path in (target, *(beside(target, ending) for ending in endings), *kind.places(target, saves)):
             if path.exists():
                 raise OutputExists(path)
 
@@ -77,7 +80,7 @@ def refuse_existing(targets: Iterable[Path], *, preview: bool) -> None:
 def was_interrupted(target: Path) -> bool:
     """Whether a result that is there says beside it that it was ended before its time."""
     try:
-        made = json.loads(_beside(target, ".semrt.json").read_text(encoding="utf-8"))
+        made = json.loads(beside(target, ".semrt.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False  # nothing says so
     return isinstance(made, dict) and made.get("interrupted") is True
@@ -94,25 +97,29 @@ def write_preview(path: Path, picture: NDArray[np.uint8], *, overwrite: bool = F
         temporary.write_bytes(png.tobytes())
 
 
-def preview_of(measured: Sparse, result: Whole, source: str, **more: Any) -> NDArray[np.uint8]:
-    """Draw the preview of an image or a stack, captioned by the result's own provenance.
+def preview_of(measured: Any, result: Any, source: str, **more: Any) -> NDArray[np.uint8]:
+    """Draw the preview of a result, captioned by its own provenance.
 
-    more: keywords of infill_preview, or of volume_preview.
+    more: keywords of the preview of its kind, such as spectra=True.
     """
-    caption = caption_of(measured, result, source)
-    if isinstance(measured, SparseVolume) and isinstance(result, Volume):
-        return volume_preview(measured, result, caption, **more)
-    return infill_preview(cast("SparseScan", measured), cast("Micrograph", result), caption, **more)
+    return kind_of(type(result)).preview(measured, result, caption_of(measured, result, source), **more)
 
 
-def caption_of(measured: Sparse, result: Whole, source: str) -> Caption:
+def caption_of(measured: Any, result: Any, source: str) -> Caption:
     """Say in the banner what the provenance says."""
     made = result.provenance
     model = " ".join(str(made["model"][key]) for key in ("name", "version") if key in made["model"])
-    return Caption(source, model, measured.coverage, made["device"]["used"], seconds_of(made), _warning(made))
+    return Caption(
+        source=source,
+        model=model,
+        device=made["device"]["used"],
+        seconds=seconds_of(made),
+        warning=_warning(result),
+        **kind_of(type(result)).headline(measured, result),
+    )
 
 
-def record_of(result: Whole, measured: Sparse) -> dict[str, Any]:
+def record_of(result: Any, measured: Any) -> dict[str, Any]:
     """Gather what --json says of one result."""
     made = result.provenance
     return {
@@ -120,8 +127,8 @@ def record_of(result: Whole, measured: Sparse) -> dict[str, Any]:
         "device": made["device"],
         "fallback": made.get("fallback"),
         "interrupted": made.get("interrupted", False),
-        "scan": _described(measured),
         "seconds": made["seconds"],
+        **kind_of(type(result)).described(measured, result),
     }
 
 
@@ -137,19 +144,8 @@ def fallback_text(fallback: Mapping[str, Any] | None) -> str:
     return f"{fallback['solver']} ran instead of {fallback['instead_of']['name']}: {fallback['why']}"
 
 
-def _warning(made: Mapping[str, Any]) -> str:
-    said = [fallback_text(made.get("fallback")), "interrupted: the best so far" if made.get("interrupted") else ""]
-    return "; ".join(filter(None, said))
-
-
-def _described(measured: Sparse) -> dict[str, Any]:
-    told = {"shape": list(measured.shape), "coverage": measured.coverage, "pixel_size_nm": measured.pixel_size}
-    if isinstance(measured, SparseVolume):
-        of_slices = measured.coverage_of_slices
-        told["coverage_of_slices"] = {"min": float(of_slices.min()), "max": float(of_slices.max())}
-        told["slice_thickness_nm"] = measured.slice_thickness
-    return told
-
-
-def _beside(target: Path, ending: str) -> Path:
-    return target.with_name(target.stem + ending)
+def _warning(result: Any) -> str:
+    made = result.provenance
+    interrupted = "interrupted: the best so far" if made.get("interrupted") else ""
+    notes = getattr(result, "notes", ())
+    return "; ".join(filter(None, [fallback_text(made.get("fallback")), interrupted, *notes]))

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from semrt.backends import Session
     from semrt.cli._batch import Summary
+    from semrt.cli._kinds import Kind
     from semrt.tasks import Solver
 
 __all__ = ["infer"]
@@ -36,8 +37,11 @@ FILE = click.Path(path_type=Path)
 @click.option("--mask", type=FILE, help="Image or scan path that says where the probe went (non-zero).")
 @click.option("--unvisited", type=float, metavar="VALUE", help="Intensity where the probe did not go, such as 0.")
 @click.option("--pixel-size", type=pixel_size, metavar="LENGTH", help="Such as 0.02nm; replaces what the file says.")
-@click.option("--preview", is_flag=True, help="Draw samples, result and error map beside each result.")
+@click.option("--preview", is_flag=True, help="Draw what was measured and the result, beside each result.")
 @click.option("--spectra", is_flag=True, help="Add power spectra to the preview.")
+@click.option(
+    "--save", "saves", metavar="NAMES", help="What goes beside columns: csv, map, denoised, rois; commas between."
+)
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:N; auto is the fastest that opens.")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads of the processor; one for each core by default.")
 @click.option("--precision", default="fp32", show_default=True, help="fp32, or one of the model's variants.")
@@ -61,34 +65,38 @@ def infer(model: str, inputs: tuple[str, ...], **given: Any) -> int:
     patterns such as "scans/*.tif".
 
     Each result is written as {input}_{model}.tif, and beside it the error map (_error.tif), how it was made
-    (.semrt.json) and, if asked for, a preview (_preview.png). Inputs are never touched. The names of the results go to
-    stdout, all else to stderr.
+    (.semrt.json) and, if asked for, a preview (_preview.png). Atomic columns are written as {input}_{model}.csv, and
+    beside it a map of them (_map.tif), the image without noise and background (_denoised.tif) and, if asked for, ROIs
+    for Fiji (_rois.zip). Inputs are never touched. The names of the results go to stdout, all else to stderr.
     """
     from semrt import engine, io
     from semrt.cli import _results
     from semrt.cli._batch import Batch
+    from semrt.cli._kinds import checked_saves
 
     if given["skip_existing"] and given["overwrite"]:
         raise InvalidOption("--skip-existing and --overwrite contradict each other; give one of them")
     settings = {name: given[name] for name in ("tile", "batch", "fallback", "device", "threads")} | _task_options(given)
-    name = _name(model, given["device"], given["precision"])
+    name, kind = _name_and_kind(model, given["device"], given["precision"])
+    saves = checked_saves(name, kind, given["saves"])
     sources = io.expand_inputs(inputs, recursive=given["recursive"])
-    targets = io.output_paths(sources, name, given["output"], _suffix(given["suffix"]))
+    targets = io.output_paths(sources, name, given["output"], _suffix(given["suffix"]), kind.FORMATS)
     there = {source: target for source, target in targets.items() if given["skip_existing"] and target.exists()}
     skipped = [source for source, target in there.items() if not _results.was_interrupted(target)]
     targets = {source: target for source, target in targets.items() if source not in skipped}
     preview = given["preview"] or given["spectra"]
     if not (given["overwrite"] or given["skip_existing"]):
-        _results.refuse_existing(targets.values(), preview=preview)
+        _results.refuse_existing(targets.values(), preview=preview, kind=kind, saves=saves)
     with engine.open_model(model, given["device"], threads=given["threads"], precision=given["precision"]) as opened:
         batch = Batch(
             opened,
-            header=_header(name, opened, len(targets), len(skipped)),
+            header=_header(name, opened, kind.INPUT, len(targets), len(skipped)),
             reading={key: given[key] for key in ("mask", "unvisited", "pixel_size")},
             settings=settings,
             overwrite=given["overwrite"],
             preview=preview,
             spectra=given["spectra"],
+            saves=saves,
             redone=set(there.values()),
         )
         summary = batch.run(targets)
@@ -114,20 +122,25 @@ def _task_options(given: Mapping[str, Any]) -> dict[str, Any]:
     return options | ({"denoise": True} if given["denoise"] else {})
 
 
-def _name(model: str, device: str, precision: str) -> str:
-    """Find the model before any work, and what results are named after it."""
+def _name_and_kind(model: str, device: str, precision: str) -> tuple[str, Kind]:
+    """Find the model before any work: what results are named after it, and of which kind they are."""
     from semrt import engine
+    from semrt.cli._kinds import kind_of
     from semrt.models import Manifest
+    from semrt.tasks import find_task, result_of
 
     found = engine.find_model(model, device, precision)
-    return Manifest.read(found).name if isinstance(found, Path) else model
+    if not isinstance(found, Path):
+        return model, kind_of(result_of(found))
+    manifest = Manifest.read(found)
+    return manifest.name, kind_of(result_of(find_task(manifest.task)))
 
 
 def _suffix(given: str | None) -> str | None:
     return None if given is None else f".{given.removeprefix('.').lower()}"
 
 
-def _header(name: str, opened: Session | Solver, todo: int, skipped: int) -> str:
+def _header(name: str, opened: Session | Solver, what: str, todo: int, skipped: int) -> str:
     """Say what is to be done, and where; of a solver for several devices only its results know that."""
     from semrt.backends import Session
     from semrt.tasks import devices_of
@@ -137,7 +150,7 @@ def _header(name: str, opened: Session | Solver, todo: int, skipped: int) -> str
     else:
         where = " on the cpu" if devices_of(opened) == ("cpu",) else ""
     left = f" ({skipped} there already)" if skipped else ""
-    return f"{todo} {'scan' if todo == 1 else 'scans'}{left} with {name}{where}"
+    return f"{todo} {what if todo == 1 else what + 's'}{left} with {name}{where}"
 
 
 def _print(name: str, summary: Summary, *, as_json: bool) -> None:

@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 __all__ = ["expand_inputs", "output_path", "output_paths", "stem_of"]
 
 _SIDECAR = ".semrt.json"
-_WRITTEN_WITH = ("", "_error", "_preview")  # what the names of a result and of those beside it end in
+_WRITTEN_WITH = (
+    "",
+    "_error",
+    "_preview",
+    "_map",
+    "_denoised",
+)  # what the names of a result and of those beside it end in
 
 
 def expand_inputs(inputs: Sequence[str | Path], *, recursive: bool = False) -> list[Path]:
@@ -43,10 +49,13 @@ def expand_inputs(inputs: Sequence[str | Path], *, recursive: bool = False) -> l
     return list(found.values())
 
 
-def output_path(source: str | Path, model: str, out: str | Path, suffix: str | None = None) -> Path:
+def output_path(
+    source: str | Path, model: str, out: str | Path, suffix: str | None = None, formats: Sequence[str] = ()
+) -> Path:
     """`out/{stem}_{model}{suffix}`, or `out` itself where that is a file name of a known format.
 
     suffix: the format; without one, that of the source if it loses nothing, else .tif.
+    formats: suffixes to choose from, the first being that without one, where the output is no image.
     Raises InvalidOption, also where the output would be the input.
     """
     source, out = Path(source), Path(out)
@@ -55,18 +64,22 @@ def output_path(source: str | Path, model: str, out: str | Path, suffix: str | N
         if suffix is not None and suffix.lower() != suffix_of(out):
             raise InvalidOption(f"output {out}: is not of the format {suffix}; name a folder or leave one of them out")
     else:
-        kept = suffix_of(source) if suffix_of(source) in LOSSLESS else ".tif"
+        kept = formats[0] if formats else suffix_of(source) if suffix_of(source) in LOSSLESS else ".tif"
         target = out / f"{stem_of(source)}_{model}{suffix or kept}"
-    images = set(FORMATS) - SCAN_PATHS
-    if suffix_of(target) not in images:
-        raise InvalidOption.unknown("output format", target.suffix, images)
+    allowed = formats or set(FORMATS) - SCAN_PATHS
+    if suffix_of(target) not in allowed:
+        raise InvalidOption.unknown("output format", target.suffix, allowed)
     if _same(target, source):
         raise InvalidOption(f"output {target}: is the input; choose another with -o")
     return target
 
 
 def output_paths(
-    sources: Sequence[str | Path], model: str, out: str | Path, suffix: str | None = None
+    sources: Sequence[str | Path],
+    model: str,
+    out: str | Path,
+    suffix: str | None = None,
+    formats: Sequence[str] = (),
 ) -> dict[Path, Path]:
     """Source -> output_path of each, for one batch.
 
@@ -75,7 +88,7 @@ def output_paths(
     """
     if len(sources) > 1 and _names_a_file(Path(out)):
         raise InvalidOption(f"output {out}: names one file for {len(sources)} inputs; name a folder")
-    targets = {Path(source): output_path(source, model, out, suffix) for source in sources}
+    targets = {Path(source): output_path(source, model, out, suffix, formats) for source in sources}
     taken: dict[str, Path] = {}
     read = {os.path.normcase(source.resolve()) for source in targets}
     for source, target in targets.items():

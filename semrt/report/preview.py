@@ -19,6 +19,7 @@ __all__ = [
     "Caption",
     "Card",
     "Score",
+    "field_text",
     "infill_preview",
     "largest_error",
     "measured_and_inferred",
@@ -82,7 +83,7 @@ def measured_and_inferred(
     draw_scale_bar(picture, inferred)
     row: Row = [
         Panel(f"Measured{where}", display.sampled_points(scan, limits, size), visited),
-        Panel(f"Inferred{where}", picture, _field(inferred)),
+        Panel(f"Inferred{where}", picture, field_text(inferred)),
     ]
     if inferred.error is not None:
         error = display.heat(display.resized(inferred.error, size), (0.0, top))
@@ -124,7 +125,8 @@ def largest_error(limits: tuple[float, float], *errors: NDArray[np.float32]) -> 
     return max([1e-3 * (limits[1] - limits[0]), *tops])
 
 
-def _field(micrograph: Micrograph) -> str:
+def field_text(micrograph: Micrograph) -> str:
+    """Say how large a field is, and its pixels."""
     ny, nx = micrograph.shape
     size = f"{nx} × {ny} px"
     if micrograph.pixel_size is None:

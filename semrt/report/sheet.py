@@ -34,17 +34,20 @@ COLOUR_BAR_AT_LEAST = 120
 class Caption:
     """What the banner says.
 
-    source: name of the scan.  model: name and version.  coverage: share of the pixels that were measured.
+    source: name of the scan.  model: name and version.
+    coverage: share of the pixels that were measured; None where all were, and nothing is to be said of it.
     device: the one that really ran.  seconds: from scan to result.
     warning: a fallback or an input unlike the training data; empty when all is well.
+    told: what was found, said where there is no coverage to tell.
     """
 
     source: str
     model: str
-    coverage: float
+    coverage: float | None
     device: str = ""
     seconds: float | None = None
     warning: str = ""
+    told: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,10 +160,13 @@ def _draw_banner(sheet: NDArray[np.uint8], caption: Caption) -> None:
 
     y = MARGIN + 72
     box(sheet, (y, MARGIN), (8, length), FAINT, radius=4)
-    box(sheet, (y, MARGIN), (8, min(length, max(8, round(length * caption.coverage)))), TEAL, radius=4)
-    measured = f"{_percent(caption.coverage)} measured, 1 pixel in {1 / caption.coverage:.3g}"
-    x = _draw_key(sheet, (y + 30, MARGIN), TEAL, measured)
-    _draw_key(sheet, (y + 30, x + 28), FAINT, f"{_percent(1 - caption.coverage)} inferred")
+    if caption.coverage is None:
+        text(sheet, shortened(caption.told, 15, length), (y + 30, MARGIN), 15)
+    else:
+        box(sheet, (y, MARGIN), (8, min(length, max(8, round(length * caption.coverage)))), TEAL, radius=4)
+        measured = f"{_percent(caption.coverage)} measured, 1 pixel in {1 / caption.coverage:.3g}"
+        x = _draw_key(sheet, (y + 30, MARGIN), TEAL, measured)
+        _draw_key(sheet, (y + 30, x + 28), FAINT, f"{_percent(1 - caption.coverage)} inferred")
     if caption.warning:
         y = MARGIN + BANNER - 8
         box(sheet, (y, MARGIN), (32, length), AMBER, opacity=0.16, radius=6)

@@ -9,9 +9,9 @@ from importlib import import_module
 from typing import cast
 
 from semrt.errors import InvalidOption
-from semrt.tasks.base import NetworkTask, Progress, Solver, devices_of, package_of
+from semrt.tasks.base import NetworkTask, Progress, Solver, devices_of, package_of, result_of
 
-__all__ = ["TASKS", "NetworkTask", "Progress", "Solver", "devices_of", "find_task", "package_of"]
+__all__ = ["TASKS", "NetworkTask", "Progress", "Solver", "devices_of", "find_task", "package_of", "result_of"]
 
 TASKS = {
     "infill": "semrt.tasks.infill:Infill",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from semrt.data import Micrograph
 from semrt.tiling import Progress
 
 if TYPE_CHECKING:
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["NetworkTask", "Progress", "Solver", "devices_of", "package_of"]
+__all__ = ["NetworkTask", "Progress", "Solver", "devices_of", "package_of", "result_of"]
 
 
 @runtime_checkable
@@ -35,6 +36,10 @@ class Solver(Protocol):
     devices: kinds of device that it can run on, such as ("cpu", "cuda").
     requires: the package that solve imports, such as "torch"; the extra of the solver's own name brings it.
 
+    One says what it gives, of solvers and of tasks around a network alike, where that is no Micrograph:
+
+    gives: type of the result, such as AtomColumns.
+
     What the provenance of the result says goes on as its details. There `device` ({"used": "cuda:0", "why": ...})
     says where it really ran, and stopped="interrupted" that it was ended before its time, which marks the result as
     one to be done again.
@@ -52,7 +57,7 @@ class NetworkTask(Protocol):
     """A task around a network: what goes in, what comes out; it knows no backend and no tiles.
 
     Options are the keyword-only parameters of prepare and finish; the engine refuses others. n_threads is none, but
-    given by the engine to a function that names it.
+    given by the engine to a function that names it. It may say what it `gives`, as a Solver may.
     """
 
     accepts: type | tuple[type, ...]
@@ -85,3 +90,9 @@ def package_of(solver: Solver) -> str | None:
     """The package that a solver needs; None where it needs no more than semrt itself."""
     package: str | None = getattr(solver, "requires", None)
     return package
+
+
+def result_of(task: Solver | NetworkTask) -> type:
+    """Type of what a task gives: Micrograph, where it says nothing."""
+    kind: type = getattr(task, "gives", Micrograph)
+    return kind

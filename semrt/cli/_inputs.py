@@ -1,0 +1,49 @@
+"""What a file must hold for a model, and in words what it holds instead."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from semrt.data import Micrograph, SparseScan, SparseVolume, Volume
+from semrt.errors import InvalidValue
+from semrt.scan import ScanPath
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["check_accepted"]
+
+_STACKS = (Volume, SparseVolume)
+_WANTED = {
+    SparseScan: "a sparse scan",
+    Micrograph: "an image in which every pixel was measured",
+    Volume: "a stack in which every pixel was measured",
+}
+_VISITED = "in which every pixel was visited"
+_MASK = "say where the probe went with --mask FILE, or --unvisited 0"
+_HELD = {  # type -> what it is, and what to do where a sparse scan is wanted
+    Micrograph: (f"an image {_VISITED}", _MASK),
+    Volume: (f"a stack {_VISITED}", _MASK),
+    ScanPath: ("positions without intensities", "simulate its scan of an image with: semrt scan --sample"),
+}
+_INSTEAD = {  # the same, where an image is wanted
+    SparseScan: ("a scan with gaps", "fill them first with: semrt infer infill"),
+    ScanPath: ("positions of a probe", "give the image itself"),
+}
+
+
+def check_accepted(source: Path, measured: Any, accepts: type | tuple[type, ...], name: str) -> None:
+    """Raise InvalidValue for what the model called `name` does not accept, saying what would do."""
+    kinds = accepts if isinstance(accepts, tuple) else (accepts,)
+    if isinstance(measured, kinds):
+        return
+    wanted = next((words for kind, words in _WANTED.items() if kind in kinds), f"a {kinds[0].__name__}")
+    sparse = SparseScan in kinds
+    if isinstance(measured, _STACKS) and not set(_STACKS) & set(kinds):
+        slices = f"a stack of {measured.shape[0]} slices"
+        if sparse:
+            hint = f"{name} takes single scans; semrt infer dip reconstructs stacks"
+            raise InvalidValue(f"{source}", "a single sparse scan", slices, hint)
+        raise InvalidValue(f"{source}", "a single image", slices, f"{name} takes one image; save the slices as files")
+    held, hint = (_HELD if sparse else _INSTEAD).get(type(measured), (f"a {type(measured).__name__}", ""))
+    raise InvalidValue(f"{source}", wanted, held, hint)
