@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["RECIPES", "recipe"]
 
 RECIPES = {
+    "columns": "semrt_export.recipes.columns:ColumnsRecipe",
     "infill": "semrt_export.recipes.infill:InfillRecipe",
 }
 
