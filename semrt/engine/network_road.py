@@ -81,7 +81,7 @@ class NetworkRoad:
         state = State(measured)
         with clock(state, "prepare"):
             try:
-                keywords = chosen_for(self.task.outside_domain, {}, n_threads=self.threads)
+                keywords = chosen_for(self.task.outside_domain, self.options, n_threads=self.threads)
                 outside = self.task.outside_domain(measured, manifest.domain, **keywords)
             except KeyError as error:
                 raise ModelDamaged(f"{manifest.name}: semrt.json", f"its domain says nothing of {error}") from error

@@ -14,6 +14,8 @@ from semrt.tasks.base import NetworkTask, Progress, Solver, devices_of, package_
 __all__ = ["TASKS", "NetworkTask", "Progress", "Solver", "devices_of", "find_task", "package_of", "result_of"]
 
 TASKS = {
+    "column-peaks": "semrt.tasks.column_peaks:ColumnPeaks",
+    "columns": "semrt.tasks.columns:Columns",
     "infill": "semrt.tasks.infill:Infill",
     "kriging": "semrt.tasks.kriging:Kriging",
 }

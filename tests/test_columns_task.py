@@ -1,0 +1,199 @@
+"""The columns task around its network: from an image to what the network sees, and from its map to columns."""
+
+import numpy as np
+import pytest
+
+import semrt
+from column_models import DOMAIN, column_model
+from semrt.data import AtomColumns, Micrograph, SparseScan
+from semrt.errors import InvalidOption, InvalidShape, InvalidValue, ModelDamaged, ModelUnsuitable
+from semrt.simulate.columns import Imaging, Specimen, record
+from semrt.tasks.column_input import OUTPUT_CHANNELS, network_input, resampled
+from semrt.tasks.columns import Columns
+
+
+def a_crystal(shape=(160, 192), *, spacing=14.0, structure="square", seed=0, **imaging):
+    """An image of a crystal with its truth."""
+    described = {"probe_sigma": spacing / 5, "dose": 200.0, "level": 0.1, "read_noise": 1.0} | imaging
+    specimen = Specimen(structure, spacing, angle=12)
+    return record(specimen, Imaging(**described), shape, np.random.default_rng(seed), bound=False)
+
+
+def answer(image, seen):
+    """What a perfect network answers: disks about the true columns, and the columns without noise and background."""
+    h, w = seen.planes.shape[1:]
+    y, x = seen.to_planes(image.y, image.x)
+    rows, columns = np.indices((h, w))
+    drawn = np.zeros((h, w), np.float32)
+    radius = 0.32 * image.spacing * seen.scale[0]
+    for at_y, at_x in zip(y, x, strict=True):
+        drawn = np.maximum(drawn, np.clip(radius + 0.5 - np.hypot(rows - at_y, columns - at_x), 0, 1))
+    perfect = {"columns": drawn, "clean": resampled(image.clean, (h, w)) / np.float32(seen.spread)}
+    return np.stack([perfect[name] for name in OUTPUT_CHANNELS]).astype(np.float32)
+
+
+def finished(image, **options):
+    """The columns that the task makes of a perfect network's answer."""
+    micrograph = Micrograph(image.counts, image.pixel_size, metadata={"detector": "HAADF"})
+    seen = network_input(image.counts, spacing=options.get("spacing"))
+    return Columns().finish(answer(image, seen), seen.planes, micrograph, **options)
+
+
+def matched(found, image, within=0.35):
+    """Distance of each true column that counts to the nearest one found [px], and how many found are none."""
+    true = np.stack([image.y, image.x], 1)
+    distance = np.hypot(*(found.positions[:, None] - true).transpose(2, 0, 1))
+    ghosts = int((distance.min(1) > within * image.spacing).sum())
+    return distance.min(0)[image.counted()], ghosts
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return column_model(tmp_path_factory.mktemp("columns"))
+
+
+def test_columns_are_found_where_they_are_whatever_the_scale_of_the_image():
+    for spacing in (7.0, 14.0, 31.0):
+        image = a_crystal((12 * int(spacing), 9 * int(spacing)), spacing=spacing, seed=1)
+        found = finished(image)
+        distance, ghosts = matched(found, image)
+        assert ghosts == 0
+        assert distance.max() < 0.1 * spacing
+        assert found.spacing == pytest.approx(spacing, rel=0.03)
+
+
+def test_the_result_carries_images_calibration_and_metadata_of_the_input():
+    image = a_crystal()
+    found = finished(image)
+    assert isinstance(found, AtomColumns)
+    assert found.shape == found.column_map.shape == found.denoised.shape == image.shape
+    assert found.pixel_size == pytest.approx(image.pixel_size)
+    assert found.metadata == {"detector": "HAADF"}
+    assert found.notes == ()
+    assert 0 <= found.column_map.min() < 0.1
+    assert 0.9 < found.column_map.max() <= 1
+    # Resampled twice, the denoised image still has the counts of the true one.
+    assert np.sqrt(np.mean((found.denoised - image.clean) ** 2)) < 0.05 * image.clean.max()
+    assert found.provenance["estimated_spacing_px"] == pytest.approx(image.spacing, rel=0.1)
+
+
+def test_prepare_gives_the_network_what_training_gave_it():
+    image = a_crystal()
+    np.testing.assert_array_equal(Columns().prepare(Micrograph(image.counts)), network_input(image.counts).planes)
+    other = Columns().prepare(Micrograph(image.counts), spacing=7.0)
+    assert other.shape == network_input(image.counts, spacing=7.0).planes.shape
+
+
+def test_contrast_and_offset_of_the_detector_change_intensities_alone():
+    image = a_crystal()
+    one = finished(image)
+    seen = network_input(image.counts)
+    brighter = Micrograph(1000 + 4 * image.counts)
+    again = network_input(brighter.intensity)
+    other = Columns().finish(answer(image, seen), again.planes, brighter)
+    np.testing.assert_allclose(other.positions, one.positions, atol=1e-3)
+    np.testing.assert_allclose(other.intensity, 4 * one.intensity, rtol=1e-2)
+
+
+def test_a_spacing_that_is_given_replaces_the_estimate():
+    image = a_crystal()
+    found = finished(image, spacing=10.0)
+    assert found.provenance["estimated_spacing_px"] == 10
+    assert matched(found, image)[0].max() < 1
+
+
+def test_the_least_distance_and_the_threshold_thin_columns_out():
+    image = a_crystal()
+    every = finished(image)
+    apart = finished(image, min_distance=1.2 * image.spacing)
+    assert apart.nearest_distances().min() >= 1.1 * image.spacing
+    assert len(apart) < 0.7 * len(every)
+    assert len(finished(image, threshold=1.5)) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"min_distance": 0.5}, "min_distance: expected 1 px or more"),
+        ({"min_distance": np.nan}, "min_distance: expected 1 px or more"),
+        ({"threshold": -1.0}, "threshold: expected a score"),
+        ({"spacing": 0.0}, "spacing: expected px above zero"),
+    ],
+)
+def test_options_out_of_range_are_refused_in_one_line(options, message):
+    image = Micrograph(a_crystal().counts)
+    with pytest.raises(InvalidOption, match=message):
+        semrt.infer("column-peaks", image, **options)
+
+
+@pytest.mark.parametrize(("spacing", "outside"), [(2.5, True), (3.5, False), (30.0, False), (400.0, True)])
+def test_columns_nearer_or_farther_apart_than_was_trained_are_told(spacing, outside):
+    # 0.5 to 2 times 12 px is what the network may see of columns; it sees images at 1/16 to 2 times their scale.
+    said = Columns().outside_domain(Micrograph(a_crystal().counts), DOMAIN, spacing=spacing)
+    assert (said is not None) == outside
+    if outside:
+        assert said == f"columns {spacing:.3g} px apart lie outside the trained 3 to 384 px"
+
+
+def test_an_image_without_columns_is_not_outside_of_anything():
+    assert Columns().outside_domain(Micrograph(np.ones((80, 80))), DOMAIN) is None
+
+
+def test_the_classical_method_stands_in_where_the_network_was_not_trained(model):
+    image = Micrograph(a_crystal().counts)
+    with pytest.warns(UserWarning, match=r"columns 500 px apart lie outside .* column-peaks runs instead"):
+        found = semrt.infer(model, image, spacing=500.0)
+    assert found.provenance["fallback"]["solver"] == "column-peaks"
+    with pytest.raises(ModelUnsuitable, match="outside the trained"):
+        semrt.infer(model, image, spacing=500.0, fallback="none")
+
+
+def test_a_manifest_that_says_nothing_of_the_spacing_is_damaged(tmp_path):
+    with pytest.raises(ModelDamaged, match="says nothing of"):
+        semrt.infer(column_model(tmp_path, domain={}), Micrograph(a_crystal().counts))
+
+
+def test_tiles_find_what_the_whole_image_does(model):
+    image = Micrograph(a_crystal((230, 250)).counts)
+    whole, tiled = (semrt.infer(model, image, device="cpu", tile=tile) for tile in (256, 64))
+    assert tiled.provenance["tiling"]["tiles"] > whole.provenance["tiling"]["tiles"] == 1
+    assert len(tiled) == len(whole) > 200
+    np.testing.assert_allclose(tiled.positions, whole.positions, atol=1e-3)
+    np.testing.assert_allclose(tiled.column_map, whole.column_map, atol=1e-4)
+
+
+def test_threads_do_not_change_what_is_found(model):
+    image = Micrograph(a_crystal().counts)
+    one, three = (semrt.infer("column-peaks", image, threads=n) for n in (1, 3))
+    np.testing.assert_array_equal(one.positions, three.positions)
+
+
+@pytest.mark.parametrize(
+    ("intensity", "error", "message"),
+    [
+        (np.ones((300, 2)), InvalidShape, r"image: expected shape at least \(16, 16\), got \(300, 2\)"),
+        (np.full((40, 40), np.nan), InvalidValue, "semrt infer infill"),
+    ],
+)
+def test_what_is_no_image_of_columns_is_refused_in_one_line(model, intensity, error, message):
+    for name in (model, "column-peaks"):
+        with pytest.raises(error, match=message) as refused:
+            semrt.infer(name, Micrograph(intensity))
+        assert "\n" not in str(refused.value)
+    with pytest.raises(InvalidValue, match="expected a Micrograph"):
+        semrt.infer(model, SparseScan(np.ones((40, 40)), np.ones((40, 40))))
+
+
+def test_a_flat_image_gives_no_columns_and_says_why(model):
+    for name in (model, "column-peaks"):
+        found = semrt.infer(name, Micrograph(np.full((40, 50), 3.0)))
+        assert len(found) == 0
+        assert found.notes == ("no columns found: the image is flat, 3 everywhere",)
+
+
+def test_clipped_counts_are_told_and_counts_near_zero_are_not_taken_for_clipped():
+    image = a_crystal(dose=3.0)  # whole counts of 0 to about 10: many pixels share the largest value
+    assert finished(image).notes == ()
+    clipped = np.minimum(a_crystal(dose=1000.0).counts, 400)
+    found = semrt.infer("column-peaks", Micrograph(clipped))
+    assert any(note.startswith(f"{np.count_nonzero(clipped == 400)} pixels are clipped at 400") for note in found.notes)
