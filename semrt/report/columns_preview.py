@@ -91,7 +91,7 @@ def _marked(measured: Micrograph, found: AtomColumns, limits: tuple[float, float
         sure = (score - low) / (high - low) if high > low else 1.0
         colour = [round((1 - sure) * a + sure * t) for a, t in zip(AMBER, TEAL, strict=True)]
         centre = [round(float(c) * 16) for c in at[::-1]]  # in sixteenths of a pixel
-        cv2.circle(picture, centre, round(radius * 16), colour, -1 if radius < 3 else 1, cv2.LINE_AA, 4)
+        cv2.circle(picture, centre, round(radius * 16), colour, -1 if radius < 3 else 2, cv2.LINE_AA, 4)
     where = "" if share == 1 else f"the middle, {part[1]} × {part[0]} px; "
     return Panel("Columns", picture, f"{where}{shown} marked, green the surest, amber the least")
 
