@@ -18,6 +18,9 @@ PACKAGES = (
     "opencv-python-headless",
     "scipy",
     "scikit-image",
+    "trackpy",
+    "photutils",
+    "atomap",
     "torch",
 )
 
