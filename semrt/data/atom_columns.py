@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from semrt.data._checks import checked_pixel_size
-from semrt.data._nearest import nearest_distances
+from semrt.data.nearest import nearest_distances
 from semrt.errors import InvalidShape, InvalidValue
 
 if TYPE_CHECKING:

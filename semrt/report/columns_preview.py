@@ -82,18 +82,15 @@ def _marked(measured: Micrograph, found: AtomColumns, limits: tuple[float, float
     scale = np.array(size) / part
     radius = float(np.clip(0.14 * apart * scale[0], 1.5, 7))
     low, high = (float(np.min(found.score)), float(np.max(found.score))) if len(found) else (0.0, 1.0)
-    shown = 0
-    for (y, x), score in zip(found.positions, found.score, strict=True):
-        at = (np.array([y - y0, x - x0]) + 0.5) * scale - 0.5
-        if not ((at > -radius) & (at < np.array(size) + radius)).all():
-            continue
-        shown += 1
-        sure = (score - low) / (high - low) if high > low else 1.0
-        colour = [round((1 - sure) * a + sure * t) for a, t in zip(AMBER, TEAL, strict=True)]
-        centre = [round(float(c) * 16) for c in at[::-1]]  # in sixteenths of a pixel
-        cv2.circle(picture, centre, round(radius * 16), colour, -1 if radius < 3 else 2, cv2.LINE_AA, 4)
+    sure = (found.score - low) / (high - low) if high > low else np.ones(len(found))
+    colours = np.rint(np.array(AMBER) + sure[:, None] * (np.array(TEAL) - np.array(AMBER))).astype(int)
+    at = (found.positions - (y0, x0) + 0.5) * scale - 0.5
+    shown = np.flatnonzero(((at > -radius) & (at < np.array(size) + radius)).all(1))
+    for (y, x), colour in zip(np.rint(16 * at[shown]).astype(int).tolist(), colours[shown].tolist(), strict=True):
+        # Places and radii are in sixteenths of a pixel.
+        cv2.circle(picture, (x, y), round(radius * 16), colour, -1 if radius < 3 else 2, cv2.LINE_AA, 4)
     where = "" if share == 1 else f"the middle, {part[1]} × {part[0]} px; "
-    return Panel("Columns", picture, f"{where}{shown} marked, green the surest, amber the least")
+    return Panel("Columns", picture, f"{where}{len(shown)} marked, green the surest, amber the least")
 
 
 def _spectra(measured: Micrograph, found: AtomColumns, size: tuple[int, int]) -> list[Panel]:
