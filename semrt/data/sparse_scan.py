@@ -30,6 +30,8 @@ class SparseScan:
     pixel_size: (dy, dx) [nm] or None.
     exposure: (ny, nx) float32 or None; relative beam exposure of each pixel. Where it is given, intensity is the signal
         accumulated under it, so that intensity / exposure estimates what a fully exposed pixel would show.
+    dwell_time: (ny, nx) float32 or None; how long the probe stayed [µs]. Where it is given, the variance of intensity,
+        which is a mean over that time, goes with its inverse.
     metadata: what the file said of the acquisition.
 
     Raises InvalidShape, InvalidValue (NaN or infinite where visited), EmptyScan.
@@ -39,6 +41,7 @@ class SparseScan:
     visited: NDArray[np.bool_]
     pixel_size: PixelSize | None = None
     exposure: NDArray[np.float32] | None = None
+    dwell_time: NDArray[np.float32] | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -50,11 +53,12 @@ class SparseScan:
         object.__setattr__(self, "intensity", zero_where_unvisited(intensity, visited))
         object.__setattr__(self, "visited", visited)
         object.__setattr__(self, "pixel_size", checked_pixel_size(self.pixel_size))
-        if self.exposure is not None:
-            exposure = like("exposure", self.exposure, intensity.shape, np.float32)
-            if not (np.isfinite(exposure).all() and (exposure[visited] > 0).all()):
-                raise InvalidValue("exposure", "finite values, above zero where visited", "others")
-            object.__setattr__(self, "exposure", exposure)
+        for name in ("exposure", "dwell_time"):
+            if (given := getattr(self, name)) is not None:
+                checked = like(name, given, intensity.shape, np.float32)
+                if not (np.isfinite(checked).all() and (checked[visited] > 0).all()):
+                    raise InvalidValue(name, "finite values, above zero where visited", "others")
+                object.__setattr__(self, name, checked)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -87,7 +91,13 @@ class SparseScan:
         from semrt.kernels import rasterise
 
         gridded = rasterise(positions, shape, intensities=intensities, dwell_time=dwell_time)
-        return cls(gridded.intensity, gridded.visited, pixel_size=pixel_size, metadata=metadata or {})
+        return cls(
+            gridded.intensity,
+            gridded.visited,
+            pixel_size=pixel_size,
+            dwell_time=None if dwell_time is None else gridded.dwell_time,
+            metadata=metadata or {},
+        )
 
     @classmethod
     def from_image(cls, micrograph: Micrograph, unvisited: float = float("nan")) -> SparseScan:

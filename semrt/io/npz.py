@@ -30,7 +30,7 @@ __all__ = ["SUFFIXES", "read", "write"]
 
 SUFFIXES = (".npz",)
 
-_PLANES = ("intensity", "visited", "exposure", "error")
+_PLANES = ("intensity", "visited", "exposure", "dwell_time", "error")
 _KEYS = (*_PLANES, "pixel_size", "slice_thickness", "description")
 
 
@@ -63,9 +63,12 @@ def read(path: Path) -> Image:
         return replace(whole, error=held.get("error"))
     metadata = acquired["metadata"]
     if isinstance(whole, Micrograph):
-        return SparseScan(whole.intensity, visited, pixel_size, held.get("exposure"), metadata)
-    if "exposure" in held:
-        raise UnsupportedFormat(path, "the exposure of each pixel is for a single scan, not for a stack; leave it out")
+        return SparseScan(whole.intensity, visited, pixel_size, held.get("exposure"), held.get("dwell_time"), metadata)
+    for name in ("exposure", "dwell_time"):
+        if name in held:
+            raise UnsupportedFormat(
+                path, f"the {name} of each pixel is for a single scan, not for a stack; leave it out"
+            )
     return SparseVolume(whole.intensity, visited, pixel_size, thickness, metadata)
 
 

@@ -16,6 +16,7 @@ __all__ = ["TASKS", "NetworkTask", "Progress", "Solver", "devices_of", "find_tas
 TASKS = {
     "column-peaks": "semrt.tasks.column_peaks:ColumnPeaks",
     "columns": "semrt.tasks.columns:Columns",
+    "dip": "semrt.tasks.dip:DeepImagePrior",
     "infill": "semrt.tasks.infill:Infill",
     "kriging": "semrt.tasks.kriging:Kriging",
 }

@@ -47,7 +47,7 @@ class Infill:
 
     accepts = SparseScan
     input_channels = INPUT_CHANNELS
-    fallbacks: Mapping[str, str] = {"classical": "kriging"}
+    fallbacks: Mapping[str, str] = {"dip": "dip", "classical": "kriging"}
 
     def prepare(self, measured: SparseScan, *, n_threads: int | None = None) -> NDArray[np.float32]:
         """The network's input, (c, ny, nx) in the order of INPUT_CHANNELS."""

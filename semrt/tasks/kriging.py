@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from semrt.data import Micrograph, SparseScan
-from semrt.kernels import Variogram, fit_variogram, krige, mask_statistics, natural_neighbour
+from semrt.kernels import Variogram, fit_variogram, krige, natural_neighbour
+from semrt.scan.held_out import Cells
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -98,22 +99,15 @@ class Kriging:
 
 
 def _better_method(scan: SparseScan, values: NDArray[np.float32], variogram: Variogram, n_threads: int | None) -> str:
-    """Which method predicts held-out samples better.
-
-    Whole cells of the size of the gaps are held out: single samples of a path have neighbours on both sides, and would
-    be far easier to predict than what the probe never visited.
-    """
+    """Which method predicts held-out samples better."""
     window = tuple(
         slice((side - min(side, VALIDATION_SIDE)) // 2, (side + min(side, VALIDATION_SIDE)) // 2) for side in scan.shape
     )
     visited, inside = scan.visited[window], values[window]
     if not visited.any():
         return "kriging"
-    cell = max(2, round(mask_statistics(visited, n_threads=n_threads).mean_gap))
-    rng = np.random.default_rng(0)
-    grid = rng.random(tuple(side // cell + 1 for side in visited.shape)) < VALIDATION_FRACTION
-    rows, columns = (np.arange(side) // cell for side in visited.shape)
-    held_out = visited & grid[np.ix_(rows, columns)]
+    cells = Cells.of(visited, np.random.default_rng(0), n_threads)
+    held_out = visited & (cells.draw < VALIDATION_FRACTION)
     kept = visited & ~held_out
     if not (kept.any() and held_out.any()):
         return "kriging"
@@ -121,7 +115,6 @@ def _better_method(scan: SparseScan, values: NDArray[np.float32], variogram: Var
     kriged, _ = krige(inside, kept, variogram, exposure=exposure, wanted=held_out, n_threads=n_threads)
     smooth = natural_neighbour(np.where(kept, inside, np.float32(0)), kept, smooth=SMOOTHING, n_threads=n_threads)
     advantage = (kriged - inside) ** 2 - (smooth - inside) ** 2
-    cells = (rows[:, None] * grid.shape[1] + columns)[held_out]
-    per_cell = np.bincount(cells, weights=advantage[held_out])
+    per_cell = np.bincount(cells.number[held_out], weights=advantage[held_out])
     evidence = per_cell.sum() / max(np.sqrt((per_cell**2).sum()), np.finfo(np.float64).tiny)
     return "natural neighbour" if evidence > DECISIVE else "kriging"
