@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import cv2
 import numpy as np
 
+from semrt.simulate.columns.neighbours import apart
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Found", "classical_columns", "f1_of", "iou", "map_columns", "on_whole"]
 
 MATCHED = 0.35  # spacings between a column and where it was found
+NEAREST = 2.5  # px between two maxima
 LENGTHS = 16  # px; what a network may ask for as a multiple
 
 
@@ -46,7 +49,7 @@ def classical_columns(planes: NDArray[np.float32], *, sigma: float = 1.8, thresh
 def f1_of(found: Found, image: HeldOutColumns) -> float:
     """F1 of columns found: those that count and are matched one to one, against misses and ghosts.
 
-    A column that does not count may be found or not.
+    A column that does not count may be found or not, and what is found at the border, where none counts, is no ghost.
     """
     square = (found.y[:, None] - image.y) ** 2 + (found.x[:, None] - image.x) ** 2
     near = square < (MATCHED * image.spacing) ** 2
@@ -57,7 +60,11 @@ def f1_of(found: Found, image: HeldOutColumns) -> float:
             taken_found[i[k]] = taken[j[k]] = True
     hits = np.count_nonzero(taken & image.counted)
     misses = np.count_nonzero(image.counted) - hits
-    ghosts = np.count_nonzero(~taken_found)
+    inside = [
+        (at >= image.border) & (at <= length - 1 - image.border)
+        for at, length in zip(found, image.planes.shape[1:], strict=True)
+    ]
+    ghosts = np.count_nonzero(~taken_found & inside[0] & inside[1])
     return 2 * hits / max(1, 2 * hits + misses + ghosts)
 
 
@@ -69,10 +76,12 @@ def iou(probability: NDArray[np.float32], disks: NDArray[np.float32], weight: ND
 
 
 def _maxima(plane: NDArray[np.float32], threshold: float) -> Found:
-    """Pixels no neighbour of which is higher, then the vertex of a parabola along each axis."""
+    """Pixels no neighbour of which is higher, the first of those that touch; then the vertex of a parabola each way."""
     highest = cv2.dilate(plane, np.ones((3, 3), np.uint8))
     y, x = np.nonzero((plane == highest) & (plane > threshold))
     y, x = y[order := np.argsort(-plane[y, x], kind="stable")], x[order]
+    alone = apart(y.astype(np.float64), x.astype(np.float64), NEAREST)  # two pixels of one maximum may be as high
+    y, x = y[alone], x[alone]
     padded = np.pad(plane.astype(np.float64), 1, mode="edge")
     middle = padded[y + 1, x + 1]
     shifts = []

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from semrt.simulate.columns import cases, draw, draw_imaging, draw_specimen, record
 from semrt.simulate.columns.neighbours import pairs
+from semrt.simulate.fields import log_uniform
 from semrt.tasks.column_input import ColumnInput, network_input, resampled
 from semrt_export.data.pool import Sample
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from semrt.simulate.columns import ColumnImage
+    from semrt.simulate.columns import ColumnImage, Imaging, Specimen
 
 __all__ = ["TARGETS", "ColumnImageMaker", "HeldOutColumns", "column_targets", "disks", "held_out_columns"]
 
@@ -31,21 +32,11 @@ SEEN = 3.0  # signal-to-noise ratio of the faintest column that the network must
 UNSEEN_WEIGHT = 0.1  # of the pixels about fainter ones: neither found nor denied
 MOST_WEIGHT = 2.5  # of the pixels about faint columns
 MOST_ERROR = 1.2  # octaves by which the standard spacing may be missed
+ON_CARBON = 0.35  # share of the samples that are particles or edges on a film; few of the library's are
 EXTENT = (13.0, 30.0)  # side of the images drawn [spacings]
 SIDES = (96, 600)  # the same [px]
 FIELD = (512, 512)  # px; what spacings are drawn for
-CASES = (
-    "square-starved",
-    "hexagonal-starved",
-    "dumbbells-starved",
-    "perovskite-fair",
-    "perovskite-faint",
-    "edge-carbon",
-    "particle-carbon",
-    "interface",
-    "monolayer-defects",
-    "graphene-starved",
-)
+BORDER = 2.0  # sigmas of the probe; columns nearer to the edge are not judged
 
 
 @dataclass(frozen=True)
@@ -62,9 +53,12 @@ class ColumnImageMaker:
         """Make sample `index`."""
         rng = np.random.default_rng((self.seed, index))
         specimen = draw_specimen(rng, FIELD)
+        imaging = draw_imaging(rng, specimen)
+        if rng.random() < ON_CARBON:
+            specimen, imaging = _on_carbon(specimen, imaging, rng)
         sides = specimen.spacing * rng.uniform(*EXTENT) * rng.uniform(0.85, 1.15, 2)
         ny, nx = (int(side) for side in np.clip(sides, *SIDES))
-        image = record(specimen, draw_imaging(rng, specimen), (ny, nx), rng, bound=False)
+        image = record(specimen, imaging, (ny, nx), rng, bound=False)
         seen = _as_seen(image, rng)
         return _crop(Sample(seen.planes, column_targets(image, seen)), self.side, rng)
 
@@ -75,7 +69,7 @@ class HeldOutColumns:
 
     planes: the network's input.  target: as `column_targets` has it.
     y, x: (n,) of all columns [px of the planes].  counted: (n,) those that must be found.
-    spacing: of the lattice [px of the planes].
+    spacing: of the lattice, border: width of the rim where no column counts [px of the planes].
     """
 
     images: str
@@ -86,10 +80,11 @@ class HeldOutColumns:
     x: NDArray[np.float64]
     counted: NDArray[np.bool_]
     spacing: float
+    border: float
 
 
-def held_out_columns(*, seed: int, draws: int, side: int = 256) -> Iterator[HeldOutColumns]:
-    """Whole images: `draws` of the library with at least ten columns to be found, then some named cases.
+def held_out_columns(names: Sequence[str], *, seed: int, draws: int, side: int = 256) -> Iterator[HeldOutColumns]:
+    """Whole images: `draws` of the library with at least ten columns to be found, then the named cases.
 
     seed: must differ from that of the training; cases are recorded with it too.
     """
@@ -100,10 +95,9 @@ def held_out_columns(*, seed: int, draws: int, side: int = 256) -> Iterator[Held
         if np.count_nonzero(image.counted()) >= 10:
             yield _held_out("library", image.settings["specimen"]["structure"], image)
             found += 1
-    if draws:
-        table = cases(seed)
-        for name in CASES:
-            yield _held_out("cases", name, table[name].image(bound=False))
+    table = cases(seed)
+    for name in names:
+        yield _held_out("cases", name, table[name].image(bound=False))
 
 
 def column_targets(image: ColumnImage, seen: ColumnInput) -> NDArray[np.float32]:
@@ -152,6 +146,17 @@ def disks(
     return drawn.reshape(shape)
 
 
+def _on_carbon(specimen: Specimen, imaging: Imaging, rng: np.random.Generator) -> tuple[Specimen, Imaging]:
+    """Lay particles, or the crystal's edge, on a carbon film, whose speckle looks much like columns."""
+    if rng.random() < 0.6:
+        specimen = replace(specimen, particles=int(rng.integers(1, 4)), grains=1, partner=None)
+    else:
+        specimen = replace(specimen, profile="edge")
+    level, variation = rng.uniform(0.1, 0.6), rng.uniform(0.02, 0.2)
+    carbon = log_uniform(rng, 0.01, 0.06) if rng.random() < 0.8 else 0.0
+    return specimen, replace(imaging, background="carbon", level=level, variation=variation, carbon=carbon)
+
+
 def _as_seen(image: ColumnImage, rng: np.random.Generator) -> ColumnInput:
     """As in use, or with an error of the scale, as the estimate may have, within what can be mastered."""
     estimated = network_input(image.counts, n_threads=1)
@@ -191,5 +196,7 @@ def _crop(sample: Sample, side: int, rng: np.random.Generator) -> Sample:
 def _held_out(images: str, name: str, image: ColumnImage) -> HeldOutColumns:
     seen = network_input(image.counts, n_threads=1)
     y, x = seen.to_planes(image.y, image.x)
-    spacing = image.spacing * math.sqrt(seen.scale[0] * seen.scale[1])
-    return HeldOutColumns(images, name, seen.planes, column_targets(image, seen), y, x, image.counted(), spacing)
+    scale = math.sqrt(seen.scale[0] * seen.scale[1])
+    counted, border = image.counted(border=BORDER), BORDER * image.probe_sigma * scale
+    target = column_targets(image, seen)
+    return HeldOutColumns(images, name, seen.planes, target, y, x, counted, image.spacing * scale, border)
