@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from semrt.backends import Session
 
-__all__ = ["of_network", "of_solver", "sidecar"]
+__all__ = ["notes_of", "of_network", "of_solver", "sidecar"]
 
 
 def of_network(session: Session) -> dict[str, Any]:
@@ -46,6 +46,11 @@ def of_solver(name: str, threads: int | None, device: Mapping[str, Any] | None =
         "device": {**ran, "threads": threads},
         "software": _software(),
     }
+
+
+def notes_of(result: Any) -> list[str]:
+    """What the reader of a result must know, each in a line: that of the result itself, and of how it was made."""
+    return [*getattr(result, "notes", ()), *result.provenance.get("details", {}).get("notes", ())]
 
 
 def sidecar(result: Any, source: str | Path) -> dict[str, Any]:

@@ -144,7 +144,7 @@ class Batch:
             return
         summary.results.append(record := _record(outcome))
         shown.ended(f"{outcome.item}: {_spent(outcome):.2f} s{self._where(outcome)}")
-        for note in record.get("notes", ()):
+        for note in record["notes"]:
             shown.say(f"semrt: note: {outcome.item}: {note}")
         if record["interrupted"]:
             shown.say(f"semrt: note: {outcome.item}: interrupted, the best so far; --skip-existing will redo it")

@@ -62,7 +62,6 @@ def described(measured: Micrograph, result: AtomColumns) -> dict[str, Any]:
             "spacing_nm": _median(result.nearest_distances("nm")) if result.pixel_size is not None else None,
             "median_sigma_px": _median(known),
         },
-        "notes": list(result.notes),
     }
 
 

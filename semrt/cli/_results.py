@@ -127,6 +127,7 @@ def record_of(result: Any, measured: Any) -> dict[str, Any]:
         "device": made["device"],
         "fallback": made.get("fallback"),
         "interrupted": made.get("interrupted", False),
+        "notes": provenance.notes_of(result),
         "seconds": made["seconds"],
         **kind_of(type(result)).described(measured, result),
     }
@@ -147,5 +148,4 @@ def fallback_text(fallback: Mapping[str, Any] | None) -> str:
 def _warning(result: Any) -> str:
     made = result.provenance
     interrupted = "interrupted: the best so far" if made.get("interrupted") else ""
-    notes = getattr(result, "notes", ())
-    return "; ".join(filter(None, [fallback_text(made.get("fallback")), interrupted, *notes]))
+    return "; ".join(filter(None, [fallback_text(made.get("fallback")), interrupted, *provenance.notes_of(result)]))

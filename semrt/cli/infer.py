@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["infer"]
 
 FILE = click.Path(path_type=Path)
+FLAGS = ("denoise", "network", "max_iterations", "max_seconds", "seed")
+"""Options of a model that have a flag of their own."""
 
 
 @click.command(short_help="Run a model on files.")
@@ -56,6 +58,10 @@ FILE = click.Path(path_type=Path)
     " auto is the first that is installed.",
 )
 @click.option("--denoise", is_flag=True, help="Estimate visited pixels too, instead of keeping what was measured.")
+@click.option("--network", metavar="NAME", help="Of dip: conv-decoder, deep-decoder, hour-glass or skip.")
+@click.option("--max-iterations", type=int, metavar="N", help="Of dip: where fitting ends at the latest.")
+@click.option("--max-seconds", type=float, metavar="S", help="Of dip: time for a scan, or for each slice of a stack.")
+@click.option("--seed", type=int, metavar="N", help="Of dip: of its random numbers; the same seed gives the same result.")
 @click.option("--set", "pairs", multiple=True, metavar="NAME=VALUE", help="Another option of the model; repeatable.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def infer(model: str, inputs: tuple[str, ...], **given: Any) -> int:
@@ -115,11 +121,11 @@ def _task_options(given: Mapping[str, Any]) -> dict[str, Any]:
     from semrt import engine
 
     options = settings_of(given["pairs"])
-    ours = {*inspect.signature(engine.infer).parameters, *inspect.signature(engine.infer_many).parameters, "denoise"}
+    ours = {*inspect.signature(engine.infer).parameters, *inspect.signature(engine.infer_many).parameters, *FLAGS}
     for name in options:
         if name in ours:
             raise InvalidOption(f"--set {name}: is for further options of a model alone; see semrt infer --help")
-    return options | ({"denoise": True} if given["denoise"] else {})
+    return options | {name: given[name] for name in FLAGS if given[name] not in (None, False)}
 
 
 def _name_and_kind(model: str, device: str, precision: str) -> tuple[str, Kind]:

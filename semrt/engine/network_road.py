@@ -67,9 +67,11 @@ class NetworkRoad:
         batch = _fitting_batch(session, tile) if batch is None else batch
         if batch < 1:
             raise InvalidOption(f"{manifest.name}: batch: expected 1 or more, got {batch}")
-        check_options(manifest.name, options, task.prepare, task.finish)
         threads = threads or session.threads
         stand_in = choose_fallback(manifest.name, task, fallback, device or session.device, threads, options)
+        # What the stand-in alone takes, such as its budget, is for the case that it runs.
+        functions = [task.prepare, task.finish, *([] if stand_in is None else [stand_in.road.solver.solve])]
+        check_options(manifest.name, options, *functions)
         road = cls(session, task, tile, batch, stand_in, threads, options)
         road._layout((tile, tile))  # raises now what it would raise later
         return road

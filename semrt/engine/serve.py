@@ -14,6 +14,7 @@ from semrt.engine.choice import choose_road
 from semrt.engine.fallback import fallback_line
 from semrt.engine.solver_road import check_solver
 from semrt.errors import Interrupted, InvalidOption, ModelNotFound
+from semrt.provenance import notes_of
 from semrt.tasks import TASKS, Solver, find_task
 
 if TYPE_CHECKING:
@@ -104,7 +105,10 @@ def infer(
     if state.fallback is not None and fallback == "auto":
         line = fallback_line(state.fallback, 'fallback="dip", "classical" or "none"')
         warnings.warn(line, stacklevel=3)  # told of the line that called semrt.infer
-    return road.finish(road.run(state, progress, lambda: folder))
+    result = road.finish(road.run(state, progress, lambda: folder))
+    for note in notes_of(result):
+        warnings.warn(note, stacklevel=3)
+    return result
 
 
 def infer_many(
