@@ -50,9 +50,8 @@ class ConvDecoder(nn.Module):
         self.levels = nn.ModuleList()
         before = self.channels
         for width in widths:
-            self.levels.append(
-                nn.Sequential(_convolution(before, width, 3, nn.SiLU()), _convolution(width, width, 1, nn.SiLU()))
-            )
+            bend = _convolution(before, width, 3, nn.SiLU(), _border(shape))
+            self.levels.append(nn.Sequential(bend, _convolution(width, width, 1, nn.SiLU(), _border(shape))))
             before = width
         self.last = nn.Conv2d(before, 1, 1)
 
@@ -102,23 +101,30 @@ class HourGlass(nn.Module):
     """
 
     channels = 32
-    widths = (16, 32, 64, 128, 128)
+    widths: tuple[int, ...] = (16, 32, 64, 128, 128)
     skip = 0
     """Channels that go round each level."""
 
     def __init__(self, shape: Sequence[int], gap: float) -> None:
         super().__init__()
+        # Half of two pixels is one, of which a normalisation would leave nothing: small fields have fewer levels.
+        self.widths = self.widths[: sum(max(shape) > 2 << level for level in range(len(self.widths)))]
         self.sizes = sizes(shape, len(self.widths))
+        border = _border(shape)
+
+        def step(before: int, after: int, stride: int = 1) -> nn.Module:
+            return _convolution(before, after, 3, nn.LeakyReLU(0.2), border, stride)
+
         self.down, self.up, self.round = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
         before = self.channels
         for width in self.widths:
             if self.skip:
-                self.round.append(_convolution(before, self.skip, 1, nn.LeakyReLU(0.2)))
-            self.down.append(nn.Sequential(self._step(before, width, 2), self._step(width, width)))
+                self.round.append(_convolution(before, self.skip, 1, nn.LeakyReLU(0.2), border))
+            self.down.append(nn.Sequential(step(before, width, 2), step(width, width)))
             before = width
         for width in reversed(self.widths):
             norm = nn.BatchNorm2d(before + self.skip)
-            self.up.append(nn.Sequential(norm, self._step(before + self.skip, width), self._step(width, width)))
+            self.up.append(nn.Sequential(norm, step(before + self.skip, width), step(width, width)))
             before = width
         self.last = nn.Conv2d(before, 1, 1)
 
@@ -138,10 +144,6 @@ class HourGlass(nn.Module):
             x = up(torch.cat([x, ways_round.pop()], 1) if self.skip else x)
         return self.last(x)  # type: ignore[no-any-return]
 
-    @staticmethod
-    def _step(before: int, after: int, stride: int = 1) -> nn.Module:
-        return _convolution(before, after, 3, nn.LeakyReLU(0.2), stride)
-
 
 class Skip(HourGlass):
     """The reference network of the Deep Image Prior: five levels of 128 channels, 4 of them round each level.
@@ -149,7 +151,7 @@ class Skip(HourGlass):
     Ulyanov et al. 2018, arXiv:1711.10925 (the code's default for inpainting).
     """
 
-    widths = (128,) * 5
+    widths: tuple[int, ...] = (128,) * 5
     skip = 4
 
 
@@ -162,9 +164,15 @@ NETWORKS: dict[str, Callable[[Sequence[int], float], ConvDecoder | DeepDecoder |
 """Each is made for a field (ny, nx) and the mean gap between its samples [px]."""
 
 
-def _convolution(before: int, after: int, kernel: int, activation: nn.Module, stride: int = 1) -> nn.Module:
-    # Replicated and not mirrored at the border, because a level may be a single pixel high.
-    convolution = nn.Conv2d(before, after, kernel, stride, padding=kernel // 2, padding_mode="replicate")
+def _border(shape: Sequence[int]) -> str:
+    """Mirrored at the border, which was best, except where there is nothing to mirror."""
+    return "reflect" if min(shape) > 1 else "replicate"
+
+
+def _convolution(
+    before: int, after: int, kernel: int, activation: nn.Module, border: str, stride: int = 1
+) -> nn.Module:
+    convolution = nn.Conv2d(before, after, kernel, stride, padding=kernel // 2, padding_mode=border)
     return nn.Sequential(convolution, nn.BatchNorm2d(after), activation)
 
 
