@@ -6,7 +6,7 @@ To add one: a class and its line in NETWORKS.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["NETWORKS", "ConvDecoder", "DeepDecoder", "HourGlass", "Skip", "sizes"]
 
 Size = tuple[int, int]
+Border = Literal["reflect", "replicate"]
 
 CELLS_PER_GAP = 5
 """The coarsest pixel of the decoder spans about five gaps between samples: what is finer than the gaps has to come from
@@ -164,13 +165,13 @@ NETWORKS: dict[str, Callable[[Sequence[int], float], ConvDecoder | DeepDecoder |
 """Each is made for a field (ny, nx) and the mean gap between its samples [px]."""
 
 
-def _border(shape: Sequence[int]) -> str:
-    """Mirrored at the border, which was best, except where there is nothing to mirror."""
-    return "reflect" if min(shape) > 1 else "replicate"
+def _border(shape: Sequence[int]) -> Border:
+    """Mirrored, which was best, but not in small fields, whose coarse levels have nothing to mirror."""
+    return "reflect" if min(shape) >= 64 else "replicate"
 
 
 def _convolution(
-    before: int, after: int, kernel: int, activation: nn.Module, border: str, stride: int = 1
+    before: int, after: int, kernel: int, activation: nn.Module, border: Border, stride: int = 1
 ) -> nn.Module:
     convolution = nn.Conv2d(before, after, kernel, stride, padding=kernel // 2, padding_mode=border)
     return nn.Sequential(convolution, nn.BatchNorm2d(after), activation)
