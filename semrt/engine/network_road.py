@@ -70,8 +70,8 @@ class NetworkRoad:
         threads = threads or session.threads
         stand_in = choose_fallback(manifest.name, task, fallback, device or session.device, threads, options)
         # What the stand-in alone takes, such as its budget, is for the case that it runs.
-        functions = [task.prepare, task.finish, *([] if stand_in is None else [stand_in.road.solver.solve])]
-        check_options(manifest.name, options, *functions)
+        of_stand_in = () if stand_in is None else (stand_in.road.solver.solve,)
+        check_options(manifest.name, options, task.prepare, task.finish, *of_stand_in)
         road = cls(session, task, tile, batch, stand_in, threads, options)
         road._layout((tile, tile))  # raises now what it would raise later
         return road
