@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 import torch
@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 __all__ = ["Checkpoint"]
 
 STATE = "networks.pt"
+DAMAGED = (
+    *(OSError, EOFError, BadZipFile, pickle.UnpicklingError),
+    *(ValueError, TypeError, AttributeError, LookupError, RuntimeError),
+)
+"""What reading a file that is missing, broken off, or something else may raise."""
 
 
 @dataclass(frozen=True)
@@ -36,16 +41,19 @@ class Checkpoint:
     def resume(self, device: torch.device) -> tuple[list[dict[str, Any]], list[list[Member]] | None]:
         """The finished slices from the first, and the networks; none of either where nothing fits or all is damaged."""
         try:
+            with ZipFile(self.folder / STATE) as archive:  # its checksums, which torch does not look at
+                if archive.testzip() is not None:
+                    return [], None
             state = torch.load(self.folder / STATE, map_location=device, weights_only=True)
             if state["key"] != self.key:
                 return [], None
             slices = [self._slice(z) for z in range(state["slices"])]
             members = [[Member.restored(member, device) for member in piece] for piece in state["members"]]
-        except (OSError, ValueError, KeyError, RuntimeError, EOFError, BadZipFile, pickle.UnpicklingError):
+        except DAMAGED:
             return [], None
-        return slices, members
+        return slices, members or None
 
-    def keep(self, z: int, planes: dict[str, NDArray[np.float32]], members: list[list[Member]]) -> None:
+    def keep(self, z: int, planes: dict[str, NDArray[np.float32]], members: list[list[Member]] | None) -> None:
         """Keep slice z and the networks after it; the networks come last, so that they never tell of a slice too many.
 
         Raises OutputNotWritable.
@@ -55,7 +63,7 @@ class Checkpoint:
         state = {
             "key": self.key,
             "slices": z + 1,
-            "members": [[member.state() for member in piece] for piece in members],
+            "members": [[member.state() for member in piece] for piece in members or []],
         }
         with replacing(self.folder / STATE, overwrite=True) as temporary:
             torch.save(state, temporary)
@@ -64,5 +72,5 @@ class Checkpoint:
         return self.folder / f"slice-{z:05d}.npz"
 
     def _slice(self, z: int) -> dict[str, Any]:
-        with np.load(self._path(z)) as stored:
+        with self._path(z).open("rb") as file, np.load(file) as stored:  # NumPy leaves open what is damaged
             return dict(stored)

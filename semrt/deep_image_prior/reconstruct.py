@@ -101,6 +101,9 @@ def reconstruct(
         piece = field_of(window)
         try:
             begun = _new_members(piece, settings, device, (*seed, k)) if members is None else members[k]
+            if fits and fits[-1].stopped == "interrupted":
+                fits.append(Fit(*piece.classical, begun, "interrupted", 0.0, False, 0, 0))
+                continue
             own = replace(settings, max_seconds=share)
             fits.append(fit(piece, own, begun, (*seed, k), watch_piece, warm=members is not None))
         except (torch.OutOfMemoryError, MemoryError) as error:
@@ -121,9 +124,10 @@ def _windows(shape: tuple[int, int]) -> Iterator[Window]:
 
 
 def _spans(length: int) -> list[slice]:
-    size = min(length, PIECE)
-    steps = -(-(length - size) // (PIECE - 2 * OVERLAP))
-    starts = [i * (length - size) // max(1, steps) for i in range(steps + 1)]
+    shared = 2 * OVERLAP
+    cuts = max(0, -(-(length - PIECE) // (PIECE - shared)))
+    size = -(-(length + cuts * shared) // (cuts + 1))  # no larger than needed: three pieces must not meet
+    starts = [i * (length - size) // max(1, cuts) for i in range(cuts + 1)]
     return [slice(start, start + size) for start in starts]
 
 
@@ -143,9 +147,11 @@ def _together(shape: tuple[int, int], windows: list[Window], fits: list[Fit]) ->
     for (y, x), piece in zip(windows, fits, strict=True):
         add_tile(np.stack([piece.estimate, piece.error]), (rows[y.start], columns[x.start]), (y.start, x.start), planes)
     reasons = {piece.stopped for piece in fits}
+    judged = [piece.classical_agreement for piece in fits if not np.isnan(piece.classical_agreement)]
 
     def mean_curve(curves: list[list[tuple[int, float]]]) -> list[tuple[int, float]]:
-        return [(rows[0][0], float(np.mean([error for _, error in rows]))) for rows in zip(*curves, strict=False)]
+        begun = filter(None, curves)
+        return [(rows[0][0], float(np.mean([error for _, error in rows]))) for rows in zip(*begun, strict=False)]
 
     return Fit(
         planes[0],
@@ -157,7 +163,7 @@ def _together(shape: tuple[int, int], windows: list[Window], fits: list[Fit]) ->
         iterations=max(piece.iterations for piece in fits),
         held_out=sum(piece.held_out for piece in fits),
         agreement=mean_curve([piece.agreement for piece in fits]),
-        classical_agreement=float(np.mean([piece.classical_agreement for piece in fits])),
+        classical_agreement=float(np.mean(judged)) if judged else float("nan"),
         calibrated=all(piece.calibrated for piece in fits),
         loss=mean_curve([piece.loss for piece in fits]),
     )

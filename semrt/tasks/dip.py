@@ -64,9 +64,8 @@ class DeepImagePrior:
         denoise: estimate visited pixels as well.
         Raises InvalidOption, DeviceUnavailable, OutOfMemory.
         """
-        settings = Settings(
-            network, members, max_iterations, None if max_seconds is None else float(max_seconds), seed, blend=blend
-        )
+        budget = None if max_seconds is None else float(max_seconds)
+        settings = Settings(network, int(members), int(max_iterations), budget, int(seed), blend=bool(blend))
         from semrt.deep_image_prior import reconstruct
 
         place, why = reconstruct.chosen_device(device)
@@ -109,14 +108,15 @@ class _Run:
             if made.told["stopped"] == "interrupted":
                 stopped = z
                 break
-            members = made.members
-            if checkpoint is not None and members is not None:
+            members = made.members or members  # a slice without gaps needs none, and hands on those of the one before
+            if checkpoint is not None:
                 checkpoint.keep(z, made.packed(), members)
+        if stopped is not None:
+            done += [self._classical(scan) for scan in slices[stopped + 1 :]]
         told: dict[str, Any] = {**self._said(), "slices": [made.told for made in done], **_notes(slices)}
         told["resumed_at_slice"] = len(kept) or None
         if stopped is not None:
             told |= {"stopped": "interrupted", "interrupted_at_slice": stopped}
-            done += [self._classical(scan) for scan in slices[stopped + 1 :]]
         images = [Micrograph(made.intensity, stack.pixel_size, made.error) for made in done]
         return replace(Volume.from_slices(images, stack.slice_thickness), metadata=stack.metadata, provenance=told)
 
@@ -141,7 +141,8 @@ class _Run:
 
         def watch(iteration: int, total: int, loss: float) -> None:
             if self.progress is not None:
-                self.progress(z * total + iteration, n * total, f"iteration{of_slice}, loss {loss:.3g}")
+                known = "" if np.isnan(loss) else f", loss {loss:.3g}"
+                self.progress(z * total + iteration, n * total, f"iteration{of_slice}{known}")
 
         fits = reconstruct(scan.shape, fields, self.settings, members, self.device, seed, watch)
         made = complete(
@@ -250,8 +251,8 @@ def _told(fit: Fit, spread: float) -> dict[str, Any]:
         "weight_of_networks": fit.weight,
         "residual_kriged": fit.residual_kriged,
         "held_out_samples": fit.held_out,
-        "held_out_error": [[iteration, error * spread] for iteration, error in fit.agreement],
-        "held_out_error_classical": fit.classical_agreement * spread,
+        "held_out_error": [[iteration, error * spread] for iteration, error in fit.agreement if fit.held_out],
+        "held_out_error_classical": fit.classical_agreement * spread if fit.held_out else None,
         "error_calibrated": fit.calibrated,
         "loss": [list(row) for row in fit.loss],
     }
