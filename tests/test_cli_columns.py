@@ -189,6 +189,17 @@ class TestAnImageThatIsNone:
             assert "flat.npy: no columns found: the image is flat, 7 everywhere" in done.stderr
         assert len((tmp_path / "out" / "flat_columns.csv").read_text(encoding="utf-8").splitlines()) == 1
 
+    def test_noise_alone_gives_few_columns_and_says_so(self, tmp_path):
+        noise = np.random.default_rng(0).poisson(20, (200, 220)).astype(np.float32)
+        np.save(tmp_path / "noise.npy", noise)
+        done = infer(tmp_path / "noise.npy", tmp_path / "out", "--json")
+        assert done.exit_code == 0, done.stderr
+        (entry,) = json.loads(done.stdout)["results"]
+        (note,) = entry["notes"]
+        assert note.startswith(("few columns or none: no spacing was seen", "no columns found"))
+        assert f"{tmp_path / 'noise.npy'}: {note}" in done.stderr
+        assert entry["columns"]["number"] < 20
+
     def test_saturated_counts_are_told(self, tmp_path, crystal):
         clipped = np.minimum(crystal.counts, np.percentile(crystal.counts, 98)).astype(np.uint16)
         tifffile.imwrite(tmp_path / "s.tif", clipped)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from semrt.data import AtomColumns
 from semrt.errors import InvalidOption, InvalidShape, InvalidValue
 from semrt.kernels import find_circles
-from semrt.tasks.column_input import STANDARD_SPACING, resampled
+from semrt.tasks.column_input import resampled
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,16 +18,16 @@ if TYPE_CHECKING:
     from semrt.data import Micrograph
     from semrt.tasks.column_input import ColumnInput
 
-__all__ = ["check_image", "found_columns"]
+__all__ = ["check_image", "disk_radius", "found_columns"]
 
 LEAST_SIDE = 16
 """px; in a smaller image there is nothing to compare a column with."""
-DISK = 0.32
-"""Radius of the disks in a map, in distances to the nearest column."""
-RADII = (0.5, 1.5)
-"""Least and largest radius looked for, in that of the standard spacing: the estimate of the spacing may be wrong."""
-NEAREST = 0.4
-"""Least distance of two columns, in estimated spacings, unless the user says another."""
+RADII = (0.7, 1.5)
+"""Least and largest radius of the disks looked for, in what the map says of them."""
+SMALLEST, LARGEST = 1.5, 9.0
+"""px of the map; what the radius of its disks can be, where columns are half to twice as far apart as estimated."""
+NEAREST = 1.25
+"""Least distance of two columns, in radii of the disks, unless the user says another; it is 3 for most neighbours."""
 FEW = 10
 """Fewer columns than these are no crystal, and worth a note."""
 CLIPPED = 16
@@ -50,18 +51,21 @@ def found_columns(
     """
     if min_distance is not None and not (np.isfinite(min_distance) and min_distance >= 1):
         raise InvalidOption(f"min_distance: expected 1 px or more, got {min_distance}")
-    nearest = NEAREST * seen.spacing if min_distance is None else min_distance
+    scale = float(np.sqrt(seen.scale[0] * seen.scale[1]))
+    radius = disk_radius(probability)
+    nearest = NEAREST * radius / scale if min_distance is None else min_distance
     disks = find_circles(
         probability,
-        (RADII[0] * DISK * STANDARD_SPACING, RADII[1] * DISK * STANDARD_SPACING),
-        min_distance=max(1.0, nearest * float(np.sqrt(seen.scale[0] * seen.scale[1]))),
+        (RADII[0] * radius, RADII[1] * radius),
+        min_distance=max(1.0, scale * nearest),
         threshold=threshold,
         n_threads=n_threads,
     )
     y, x = seen.to_image(disks.y, disks.x)
+    column_map = np.clip(resampled(probability, measured.shape), 0, 1)
     denoised = resampled(clean * np.float32(seen.spread), measured.shape)
     unknown = np.full(len(y), np.nan)
-    return AtomColumns(
+    found = AtomColumns(
         y,
         x,
         sigma_y=unknown,
@@ -71,12 +75,30 @@ def found_columns(
         score=disks.score,
         shape=measured.shape,
         pixel_size=measured.pixel_size,
-        column_map=np.clip(resampled(probability, measured.shape), 0, 1),
+        column_map=column_map,
         denoised=denoised,
-        notes=_notes(measured.intensity, len(y)),
         metadata=measured.metadata,
-        provenance={"estimated_spacing_px": seen.spacing, "confidence": seen.confidence, "scale": seen.scale},
+        provenance={
+            "estimated_spacing_px": seen.spacing,
+            "confidence": seen.confidence,
+            "scale": seen.scale,
+            "disk_radius": radius,
+        },
     )
+    return replace(found, notes=_notes(measured.intensity, len(found), seen.confidence))
+
+
+def disk_radius(probability: NDArray[np.float32]) -> float:
+    """The radius of the disks in a map [px], which have the area and the border that all of them have together.
+
+    It tells the spacing of the columns better than what was estimated from the image before the network saw it.
+    """
+    import cv2
+
+    sharper = np.clip(2 * probability - 0.5, 0, 1)  # without haze and noise
+    slope = np.hypot(cv2.Scharr(sharper, cv2.CV_32F, 0, 1), cv2.Scharr(sharper, cv2.CV_32F, 1, 0)) / 32
+    area, border = float(sharper.sum(dtype=np.float64)), float(slope.sum(dtype=np.float64))
+    return min(max(2 * area / max(border, 1e-9), SMALLEST), LARGEST)
 
 
 def check_image(measured: Micrograph) -> None:
@@ -87,15 +109,18 @@ def check_image(measured: Micrograph) -> None:
         raise InvalidValue("intensity", "finite values", "NaN or infinite ones", "fill gaps with: semrt infer infill")
 
 
-def _notes(intensity: NDArray[np.float32], found: int) -> tuple[str, ...]:
+def _notes(intensity: NDArray[np.float32], found: int, confidence: float) -> tuple[str, ...]:
     """What the reader must know of the image, and of how many columns it has."""
     low, high = float(intensity.min()), float(intensity.max())
     if low == high:
         return (f"no columns found: the image is flat, {low:g} everywhere",)
     notes = []
-    if found < FEW:
-        few = "no columns found" if found == 0 else f"few columns found ({found})"
-        notes.append(f"{few}; does the image resolve atoms?")
+    if found == 0:
+        notes.append("no columns found; does the image resolve atoms?")
+    elif confidence == 0:
+        notes.append(f"few columns or none: no spacing was seen in the image, and the {found} found may be noise")
+    elif found < FEW:
+        notes.append(f"few columns found ({found}); does the image resolve atoms?")
     clipped = np.count_nonzero(intensity == high)
     below = intensity[intensity < high].max()
     if clipped >= CLIPPED and clipped > 3 * np.count_nonzero(intensity == below):

@@ -17,6 +17,8 @@ __all__ = ["ColumnPeaks"]
 
 NARROW, WIDE = 1.8, 4.5
 """Sigmas of the two Gaussians whose difference answers to a column [px at the standard spacing]."""
+THRESHOLD = 0.3
+"""Score of a column, unless the user says another: speckles of carbon score up to 0.5, faint columns from 0.3 on."""
 HALF, STEEPNESS = 0.35, 6.0
 """What counts as half a column, in local spreads, and how fast the map rises about it."""
 
@@ -33,7 +35,7 @@ class ColumnPeaks:
         *,
         spacing: float | None = None,
         min_distance: float | None = None,
-        threshold: float = 0.2,
+        threshold: float = THRESHOLD,
         n_threads: int | None = None,
     ) -> AtomColumns:
         """Find columns.  Options as those of Columns.  Raises InvalidShape, InvalidValue, InvalidOption."""

@@ -53,7 +53,7 @@ class Columns:
         *,
         spacing: float | None = None,
         min_distance: float | None = None,
-        threshold: float = 0.2,
+        threshold: float = 0.3,
         n_threads: int | None = None,
     ) -> AtomColumns:
         """Find the disks in the network's map.
