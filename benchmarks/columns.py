@@ -5,6 +5,8 @@
     python benchmarks/columns.py --tuned               # the peers with their best setting for each image as well
     python benchmarks/columns.py --case dumbbells-fair --peer trackpy
 
+The peers come with `pip install -c constraints.txt ".[peers]"`; those that are not there are left out.
+
 Ours is blind: one call, no settings. A peer gets one setting for all images, that of its grid which does best over
 them; with --tuned also the best of its grid for each image, chosen by the truth, which no user knows.
 
