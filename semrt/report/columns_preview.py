@@ -115,8 +115,8 @@ def _distances(found: AtomColumns) -> Panel:
         text(picture, "fewer than two columns", (ny // 2, nx // 2), 16, QUIET, align="centre")
         return Panel(title, picture)
     length, unit = _lengths(found)
-    low, middle, high = (float(edge) for edge in np.percentile(length, (0.5, 50, 99.5)))
-    margin = max(0.1 * (high - low), 1e-3 * middle)
+    low, middle, high = (float(edge) for edge in np.percentile(length, (2, 50, 98)))
+    margin = max(0.25 * (high - low), 1e-3 * middle)
     low, high = low - margin, high + margin
     counts, _ = np.histogram(length, BINS, (low, high))
     left, foot, top = 20, ny - 40, 20
