@@ -8,6 +8,7 @@ import numpy as np
 
 from semrt.errors import InvalidShape
 from semrt.report import display
+from semrt.report.fit_curve import fit_curve
 from semrt.report.sheet import Caption, Card, Panel, Score, draw_scale_bar, lay_out
 
 if TYPE_CHECKING:
@@ -59,6 +60,8 @@ def infill_preview(
     if truth is not None:
         row = _compared(inferred, truth, limits, top, size)
         rows.append([*row, card] if card else row)
+    if (curve := fit_curve(inferred.provenance.get("details", {}))) is not None:
+        rows.append([curve])
     if spectra:
         rows.append(power_spectra(scan, inferred, truth, size))
     return lay_out([[panel] for row in rows for panel in row] if wide else rows, caption)

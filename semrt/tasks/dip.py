@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -66,6 +67,8 @@ class DeepImagePrior:
         """
         budget = None if max_seconds is None else float(max_seconds)
         settings = Settings(network, int(members), int(max_iterations), budget, int(seed), blend=bool(blend))
+        # Read when torch is loaded: threads that spin while they wait for each other crawl where other software runs.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         from semrt.deep_image_prior import reconstruct
 
         place, why = reconstruct.chosen_device(device)
