@@ -116,12 +116,12 @@ def fit(
     for member, hidden, (estimate, error) in zip(members, held_out, kept_estimates, strict=True):
         weight = np.where(hidden, np.float32(0), scan.weight)
         target = Target.of(scan.values, weight, estimate, error, settings.prior if settings.blend else 0.0)
-        member.begin(target, settings.warm_rate if warm else None)
+        member.begin(target)
 
     truth = _at(held_out, [scan.values] * len(members))
     unseen_classical = _at(held_out, [estimate for estimate, _ in kept_estimates])
     unseen_deviation = _at(held_out, [error for _, error in kept_estimates])
-    patience = Patience(settings.patience)
+    patience = Patience(settings.patience // 2 if warm else settings.patience)
     variance = RunningVariance()
     best: _Best | None = None
     losses, agreement = [], []

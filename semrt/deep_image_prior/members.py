@@ -93,14 +93,14 @@ class Member:
         self._loss = torch.zeros((), device=device)
         self.iterations = 0
 
-    def begin(self, target: Target, rate: float | None = None) -> None:
-        """Be drawn to another target from the weights that are there.  rate: of learning, from now on."""
+    def begin(self, target: Target) -> None:
+        """Be drawn to another target from the weights that are there.
+
+        The optimiser keeps its moments: with a fresh one the first steps are so large that they forget the last slice.
+        """
         self.target = target.to(self.device)
         self.iterations = 0
         self._graph = None
-        if rate is not None:
-            for group in self.optimiser.param_groups:
-                group["lr"] = rate
 
     def iterate(self) -> None:
         """Make one step of the optimiser, and take the output into the mean."""

@@ -18,10 +18,10 @@ class Settings:
 
     network: one of NETWORK_NAMES.  members: how many are fitted from different random numbers, and averaged.
     max_iterations: of each member.  max_seconds: of a scan, or of a slice; None for no limit.
-    learning_rate: of Adam, for a cold start; warm_rate: for one from the weights of the slice before.
+    learning_rate: of Adam.
     prior: weight of the classical estimate where nothing was measured, relative to a sample's.
     held_out: fraction of the samples that each member does not see.
-    patience: iterations without gain after which fitting ends.
+    patience: iterations without gain after which fitting ends; half as many from the weights of the slice before.
     blend: whether the classical estimate draws the networks and is mixed with theirs; without, only samples count.
 
     Raises InvalidOption.
@@ -33,7 +33,6 @@ class Settings:
     max_seconds: float | None = None
     seed: int = 0
     learning_rate: float = 0.01
-    warm_rate: float = 0.003
     prior: float = 0.05
     held_out: float = 0.1
     patience: int = 100
