@@ -231,7 +231,7 @@ def main(images, coverages, count, part, iterations, threads, side, slices, curv
                 f"dip - kriging at {coverage:.0%}: median {np.median(margins):+.2f}, least {min(margins):+.2f} dB"
             )
     if "volume" in part:
-        record["volume"] = volume(side // 2, slices, 0.05, threads, 2, 300, curves)
+        record["volume"] = volume(side // 2, slices, 0.1, threads, 2, 300, curves)
     if json_path:
         json_path.write_text(json.dumps(record))
 
