@@ -36,7 +36,7 @@ def on_whole(run: Run, planes: NDArray[np.float32]) -> NDArray[np.float32]:
     return run(np.ascontiguousarray(padded[None], np.float32))[0, :, :h, :w]
 
 
-def map_columns(probability: NDArray[np.float32], *, sigma: float = 1.0, threshold: float = 0.3) -> Found:
+def map_columns(probability: NDArray[np.float32], *, sigma: float = 1.0, threshold: float = 0.5) -> Found:
     """Maxima of the slightly smoothed map above a threshold."""
     return _maxima(cv2.GaussianBlur(np.ascontiguousarray(probability), (0, 0), sigma), threshold)
 
