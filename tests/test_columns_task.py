@@ -5,10 +5,14 @@ import pytest
 
 import semrt
 from column_models import DOMAIN, column_model
+from semrt import models
 from semrt.data import AtomColumns, Micrograph, SparseScan
 from semrt.errors import InvalidOption, InvalidShape, InvalidValue, ModelDamaged, ModelUnsuitable
-from semrt.simulate.columns import Imaging, Specimen, record
-from semrt.tasks.column_input import OUTPUT_CHANNELS, network_input, resampled
+from semrt.models import Manifest
+from semrt.simulate.columns import Imaging, Specimen, cases, record
+from semrt.tasks.column_input import INPUT_CHANNELS, OUTPUT_CHANNELS, network_input, resampled
+from semrt.tasks.column_scale import clearest_spacing
+from semrt.tasks.column_spacing import column_spacing
 from semrt.tasks.columns import Columns
 
 
@@ -97,6 +101,17 @@ def test_contrast_and_offset_of_the_detector_change_intensities_alone():
     other = Columns().finish(answer(image, seen), again.planes, brighter)
     np.testing.assert_allclose(other.positions, one.positions, atol=1e-3)
     np.testing.assert_allclose(other.intensity, 4 * one.intensity, rtol=1e-2)
+
+
+@pytest.mark.parametrize("dose", [5.0, 20.0])
+def test_finely_sampled_columns_are_found_though_filtered_noise_passes_for_nearer_ones(dose):
+    image = a_crystal((300, 320), spacing=40.0, dose=dose, level=0.5, smoothing=(2.0, 2.0))
+    assert column_spacing(image.counts, default=12).spacing < 10
+    assert clearest_spacing(image.counts).spacing == pytest.approx(40, rel=0.1)
+    found = semrt.infer("column-peaks", Micrograph(image.counts))
+    distance, ghosts = matched(found, image)
+    assert ghosts == 0
+    assert distance.max() < 4
 
 
 def test_a_spacing_that_is_given_replaces_the_estimate():
@@ -209,3 +224,29 @@ def test_clipped_counts_are_told_and_counts_near_zero_are_not_taken_for_clipped(
     with pytest.warns(UserWarning, match="pixels are clipped at 700"):
         found = semrt.infer("column-peaks", Micrograph(clipped))
     assert any(note.startswith(f"{np.count_nonzero(clipped == 700)} pixels are clipped at 700") for note in found.notes)
+
+
+class TestTheShippedModel:
+    def test_is_the_one_its_manifest_describes_and_was_trained_on_these_channels(self):
+        folder = models.find("columns")
+        manifest = Manifest.read(folder)
+        manifest.verify(folder)
+        assert tuple(manifest.input_channels) == INPUT_CHANNELS
+        assert tuple(manifest.output_channels) == OUTPUT_CHANNELS
+        assert set(DOMAIN) <= set(manifest.domain)
+
+    @pytest.mark.parametrize("name", ["square-starved", "dumbbells-clean"])
+    def test_finds_the_columns_of_the_test_set_which_training_never_drew(self, name):
+        image = cases(1)[name].image(bound=False)
+        found = semrt.infer("columns", Micrograph(image.counts), device="cpu")
+        distance, ghosts = matched(found, image)
+        hits = int((distance < 0.35 * image.spacing).sum())
+        assert 2 * hits / (len(distance) + hits + ghosts) > 0.95
+
+    @pytest.mark.slow
+    def test_tiled_equals_untiled(self):
+        image = Micrograph(cases(1)["edge-carbon"].image(bound=False).counts)
+        whole, tiled = (semrt.infer("columns", image, device="cpu", tile=tile) for tile in (512, 256))
+        assert tiled.provenance["tiling"]["tiles"] > 1
+        assert len(whole) == len(tiled)
+        np.testing.assert_allclose(tiled.positions, whole.positions, atol=1e-2)

@@ -8,7 +8,8 @@ import numpy as np
 
 from semrt.data import AtomColumns, Micrograph
 from semrt.tasks.column_finder import check_image, found_columns
-from semrt.tasks.column_input import INPUT_CHANNELS, network_input
+from semrt.tasks.column_input import INPUT_CHANNELS
+from semrt.tasks.column_scale import seen_at_scale
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,7 +41,7 @@ class ColumnPeaks:
     ) -> AtomColumns:
         """Find columns.  Options as those of Columns.  Raises InvalidShape, InvalidValue, InvalidOption."""
         check_image(measured)
-        seen = network_input(measured.intensity, spacing=spacing, n_threads=n_threads)
+        seen = seen_at_scale(measured, spacing, n_threads)
         ringing = dict(zip(INPUT_CHANNELS, map(_difference_of_gaussians, seen.planes), strict=True))
         return found_columns(
             1 / (1 + np.exp(STEEPNESS * (HALF - ringing["contrast"]))),

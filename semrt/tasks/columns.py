@@ -13,10 +13,8 @@ from semrt.tasks.column_input import (
     LARGEST_SCALE,
     OUTPUT_CHANNELS,
     SMALLEST_SCALE,
-    STANDARD_SPACING,
-    network_input,
 )
-from semrt.tasks.column_spacing import column_spacing
+from semrt.tasks.column_scale import clearest_spacing, seen_at_scale
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,7 +41,7 @@ class Columns:
         Raises InvalidShape, InvalidValue, InvalidOption.
         """
         check_image(measured)
-        return network_input(measured.intensity, spacing=spacing, n_threads=n_threads).planes
+        return seen_at_scale(measured, spacing, n_threads).planes
 
     def finish(
         self,
@@ -62,7 +60,7 @@ class Columns:
         Raises InvalidOption.
         """
         # The geometry again, rather than carried: it takes a hundredth of the network's time.
-        seen = network_input(measured.intensity, spacing=spacing, n_threads=n_threads)
+        seen = seen_at_scale(measured, spacing, n_threads)
         channel = dict(zip(OUTPUT_CHANNELS, predicted, strict=True))
         return found_columns(
             np.clip(channel["columns"], 0, 1),
@@ -81,7 +79,7 @@ class Columns:
         least, most = (float(factor) * float(domain["standard_spacing"]) for factor in domain["spacing_error"])
         check_image(measured)
         if spacing is None:
-            spacing, confidence = column_spacing(measured.intensity, default=STANDARD_SPACING)
+            spacing, confidence = clearest_spacing(measured.intensity)
             if confidence == 0:  # without columns there is nothing to be unlike
                 return None
         trained = least / LARGEST_SCALE, most / SMALLEST_SCALE
