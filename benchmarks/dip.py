@@ -43,7 +43,7 @@ SHOWN_SLICES = (1, 2, 5, 10)
 
 def simulated(number: int, side: int) -> np.ndarray:
     rng = np.random.default_rng((20_261_121, number))
-    balls = silica.micro_balls((side, side), rng=rng, radius=22.0)
+    balls = silica.micro_balls((side, side), rng=rng, radius=0.16 * side)  # as large in the field as in the real ones
     return np.clip(detector.expose(balls.intensity, rng, dose=2000.0), 0, 1).astype(np.float32)
 
 
@@ -170,7 +170,7 @@ def volume(side: int, depth: int, coverage: float, threads: int, members: int, i
     )
     records = []
     for z in range(depth):
-        goal, spent = cold[z][-1][2], cold[0][-1][1]
+        goal, spent = cold[z][-1][2], cold[z][-1][1]
         after = next((iteration for _, iteration, value in warm[z] if value >= goal), None)
         pairs = zip(warm[z], cold[z], strict=False)
         least = min(ours - theirs for (_, _, ours), (_, _, theirs) in pairs)

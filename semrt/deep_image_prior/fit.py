@@ -92,18 +92,43 @@ class _Best:
     spread: NDArray[np.float32]
 
 
+@dataclass(frozen=True, eq=False)
+class _HeldOut:
+    """What each member does not see, one mask for each, and what was measured and classically estimated there.
+
+    estimates: the classical estimate and its error for each member, (ny, nx), from the samples that it sees.
+    truth, classical, deviation: (n,) at the held-out samples of all members, one after the other.
+    """
+
+    masks: list[NDArray[np.bool_]]
+    estimates: list[Estimate]
+    truth: NDArray[np.float32]
+    classical: NDArray[np.float32]
+    deviation: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, scan: Field, seen: NDArray[np.bool_], settings: Settings, rng: np.random.Generator) -> _HeldOut:
+        masks = disjoint_cells(seen, settings.held_out, settings.members, rng)
+        made = [scan.estimated(seen & ~hidden) if hidden.any() else scan.classical for hidden in masks]
+        planes = [scan.values] * len(masks), [estimate for estimate, _ in made], [error for _, error in made]
+        return cls(masks, made, *(_at(masks, of_each) for of_each in planes))
+
+    def at(self, planes: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+        """What each member's plane holds at the samples that it did not see."""
+        return _at(self.masks, planes)
+
+
 def fit(
     scan: Field,
     settings: Settings,
     members: list[Member],
     seed: tuple[int, ...],
     watch: Callable[[int, float], None],
-    *,
-    warm: bool = False,
 ) -> Fit:
     """Fit the networks to a field.
 
-    members: new, or warm from another field of the same shape.  seed: of the choice of held-out samples.
+    members: new, or from another field of the same shape, whose weights they go on from.
+    seed: of the choice of held-out samples.
     watch(iteration, loss) may raise KeyboardInterrupt to end with the best so far.
     """
     end = np.inf if settings.max_seconds is None else time.monotonic() + settings.max_seconds
@@ -111,17 +136,12 @@ def fit(
     seen = scan.weight > 0
     if np.count_nonzero(seen) < FEWEST_SAMPLES:
         return Fit(*scan.classical, members, "too few samples", 0.0, False, 0, 0)
-    held_out = disjoint_cells(seen, settings.held_out, settings.members, rng)
-    kept_estimates = [scan.estimated(seen & ~hidden) if hidden.any() else scan.classical for hidden in held_out]
-    for member, hidden, (estimate, error) in zip(members, held_out, kept_estimates, strict=True):
+    held_out = _HeldOut.of(scan, seen, settings, rng)
+    for member, hidden, (estimate, error) in zip(members, held_out.masks, held_out.estimates, strict=True):
         weight = np.where(hidden, np.float32(0), scan.weight)
-        target = Target.of(scan.values, weight, estimate, error, settings.prior if settings.blend else 0.0)
-        member.begin(target)
+        member.begin(Target.of(scan.values, weight, estimate, error, settings.prior if settings.blend else 0.0))
 
-    truth = _at(held_out, [scan.values] * len(members))
-    unseen_classical = _at(held_out, [estimate for estimate, _ in kept_estimates])
-    unseen_deviation = _at(held_out, [error for _, error in kept_estimates])
-    patience = Patience(settings.patience // 2 if warm else settings.patience)
+    patience = Patience(settings.patience)
     variance = RunningVariance()
     best: _Best | None = None
     losses, agreement = [], []
@@ -134,8 +154,8 @@ def fit(
             if iteration % CHECK_EVERY == 0 or iteration == settings.max_iterations or late:
                 now = _look(members, iteration)
                 losses.append((iteration, float(np.mean([member.loss for member in members]))))
-                agreement.append((iteration, _rms(_at(held_out, now.estimates) - truth)))
-                enough = len(truth) >= ENOUGH
+                agreement.append((iteration, _rms(held_out.at(now.estimates) - held_out.truth)))
+                enough = len(held_out.truth) >= ENOUGH
                 figure = agreement[-1][1] if enough else variance.of(now.mean)
                 if patience.improved(iteration, figure) or best is None or (not enough and figure == np.inf):
                     best = now
@@ -151,37 +171,40 @@ def fit(
     told: dict[str, Any] = {
         "members": members,
         "stopped": stopped,
-        "held_out": len(truth),
+        "held_out": len(held_out.truth),
         "agreement": agreement,
-        "classical_agreement": _rms(unseen_classical - truth),
+        "classical_agreement": _rms(held_out.classical - held_out.truth),
         "loss": losses,
     }
     if best is None:
         return Fit(*scan.classical, weight=0.0, residual_kriged=False, iterations=0, **told)
-    mean, unseen, kriged = best.mean, _at(held_out, best.estimates), False
-    if settings.blend:
+    return Fit(**_judged(scan, seen, best, held_out, blend=settings.blend), iterations=best.iteration, **told)
+
+
+def _judged(scan: Field, seen: NDArray[np.bool_], best: _Best, held_out: _HeldOut, *, blend: bool) -> dict[str, Any]:
+    """Mix the networks with the classical estimate, and scale their error, as held-out samples ask for."""
+    mean, unseen, truth, kriged = best.mean, held_out.at(best.estimates), held_out.truth, False
+    if blend:
         explained = [
-            estimate + scan.unexplained(np.where(kept, scan.values - estimate, np.float32(0)), kept)
-            for estimate, kept in zip(best.estimates, (seen & ~hidden for hidden in held_out), strict=True)
+            estimate + scan.unexplained(np.where(seen & ~hidden, scan.values - estimate, np.float32(0)), seen & ~hidden)
+            for estimate, hidden in zip(best.estimates, held_out.masks, strict=True)
         ]
-        corrected = _at(held_out, explained)
+        corrected = held_out.at(explained)
         kriged = _rms(corrected - truth) <= _rms(unseen - truth)
         if kriged:
             mean, unseen = mean + scan.unexplained(np.where(seen, scan.values - mean, np.float32(0)), seen), corrected
-    share = blend_weight(unseen - truth, unseen_classical - truth) if settings.blend else 1.0
+    share = blend_weight(unseen - truth, held_out.classical - truth) if blend else 1.0
     classical, deviation = scan.classical
-    residual = share * unseen + (1 - share) * unseen_classical - truth
-    factors = calibrated_error(residual, _at(held_out, [best.spread] * len(members)), unseen_deviation)
+    residual = share * unseen + (1 - share) * held_out.classical - truth
+    factors = calibrated_error(residual, held_out.at([best.spread] * len(best.estimates)), held_out.deviation)
     a, b = (share**2, (1 - share) ** 2) if factors is None else factors
-    return Fit(
-        (share * mean + (1 - share) * classical).astype(np.float32),
-        np.sqrt(a * best.spread**2 + b * deviation**2).astype(np.float32),
-        weight=share,
-        residual_kriged=kriged,
-        iterations=best.iteration,
-        calibrated=factors is not None,
-        **told,
-    )
+    return {
+        "estimate": (share * mean + (1 - share) * classical).astype(np.float32),
+        "error": np.sqrt(a * best.spread**2 + b * deviation**2).astype(np.float32),
+        "weight": share,
+        "residual_kriged": kriged,
+        "calibrated": factors is not None,
+    }
 
 
 def _look(members: list[Member], iteration: int) -> _Best:
@@ -192,10 +215,9 @@ def _look(members: list[Member], iteration: int) -> _Best:
     return _Best(iteration, estimates, mean, np.sqrt(between + within).astype(np.float32))
 
 
-def _at(held_out: list[NDArray[np.bool_]], planes: list[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """What each member's plane holds at the samples that it did not see, one after the other."""
-    return np.concatenate([plane[hidden] for plane, hidden in zip(planes, held_out, strict=True)])
-
-
 def _rms(error: NDArray[np.float32]) -> float:
     return float(np.sqrt(np.mean(error.astype(np.float64) ** 2))) if len(error) else float("nan")
+
+
+def _at(masks: list[NDArray[np.bool_]], planes: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+    return np.concatenate([plane[hidden] for plane, hidden in zip(planes, masks, strict=True)])

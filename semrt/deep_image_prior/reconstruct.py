@@ -105,7 +105,7 @@ def reconstruct(
                 fits.append(Fit(*piece.classical, begun, "interrupted", 0.0, False, 0, 0))
                 continue
             own = replace(settings, max_seconds=share)
-            fits.append(fit(piece, own, begun, (*seed, k), watch_piece, warm=members is not None))
+            fits.append(fit(piece, own, begun, (*seed, k), watch_piece))
         except (torch.OutOfMemoryError, MemoryError) as error:
             raise OutOfMemory(str(device), "crop the scan, or use semrt infer kriging") from error
     whole = fits[0] if n == 1 else _together(shape, windows, fits)

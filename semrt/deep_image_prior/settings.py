@@ -21,7 +21,7 @@ class Settings:
     learning_rate: of Adam.
     prior: weight of the classical estimate where nothing was measured, relative to a sample's.
     held_out: fraction of the samples that each member does not see.
-    patience: iterations without gain after which fitting ends; half as many from the weights of the slice before.
+    patience: iterations without gain after which fitting ends.
     blend: whether the classical estimate draws the networks and is mixed with theirs; without, only samples count.
 
     Raises InvalidOption.
