@@ -70,7 +70,7 @@ def test_a_tile_with_its_halo_gives_what_the_whole_image_gives(network):
     torch.testing.assert_close(tile[:, :, halo : halo + 64], whole[:, :, 64 + halo : 128 + halo], rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("kind", [ColumnNet, ColumnUNet])
+@pytest.mark.parametrize("kind", [ColumnNet, pytest.param(ColumnUNet, marks=pytest.mark.slow)])
 def test_at_full_width_it_exports_and_runs_as_in_torch(kind):
     network = with_weights_that_matter(kind(2, **({"outputs": 2} if kind is ColumnUNet else {})))
     graph = to_onnx(network, channels=2, multiple=network.multiple)
