@@ -61,7 +61,7 @@ FLAGS = ("denoise", "network", "max_iterations", "max_seconds", "seed")
 @click.option("--network", metavar="NAME", help="Of dip: conv-decoder, deep-decoder, hour-glass or skip.")
 @click.option("--max-iterations", type=int, metavar="N", help="Of dip: where fitting ends at the latest.")
 @click.option("--max-seconds", type=float, metavar="S", help="Of dip: time for a scan, or for each slice of a stack.")
-@click.option("--seed", type=int, metavar="N", help="Of dip: of its random numbers; the same seed gives the same result.")
+@click.option("--seed", type=int, metavar="N", help="Of dip: of its random numbers.")
 @click.option("--set", "pairs", multiple=True, metavar="NAME=VALUE", help="Another option of the model; repeatable.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def infer(model: str, inputs: tuple[str, ...], **given: Any) -> int:
