@@ -140,7 +140,7 @@ class _Run:
         mean, spread = scale
         classical = classical_estimate(scan, n_threads=self.n_threads)
         fields = _Fields(scan, classical, mean, spread, self.n_threads)
-        of_slice = f" of slice {z + 1} of {n}" if n > 1 else ""
+        of_slice = f" (slice {z + 1} of {n})" if n > 1 else ""
 
         def watch(iteration: int, total: int, loss: float) -> None:
             if self.progress is not None:
