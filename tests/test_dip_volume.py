@@ -126,9 +126,9 @@ def test_progress_goes_through_all_slices():
     dip(stack(), progress=lambda *said: told.append(said))
     assert [done for done, _, _ in told] == list(range(1, 4 * ITERATIONS + 1))
     assert {total for _, total, _ in told} == {4 * ITERATIONS}
-    assert told[ITERATIONS][2] == "iteration of slice 2 of 4"
+    assert told[ITERATIONS][2] == "iteration (slice 2 of 4)"
     dip(stack(), max_iterations=20, progress=lambda *said: told.append(said))
-    assert told[-1][2].startswith("iteration of slice 4 of 4, loss ")
+    assert told[-1][2].startswith("iteration (slice 4 of 4), loss ")
 
 
 def test_an_interrupted_volume_says_what_was_only_kriged(stopped):
