@@ -125,7 +125,7 @@ def _task_options(given: Mapping[str, Any]) -> dict[str, Any]:
     for name in options:
         if name in ours:
             raise InvalidOption(f"--set {name}: is for further options of a model alone; see semrt infer --help")
-    return options | {name: given[name] for name in FLAGS if given[name] not in (None, False)}
+    return options | {name: given[name] for name in FLAGS if given[name] is not None and given[name] is not False}
 
 
 def _name_and_kind(model: str, device: str, precision: str) -> tuple[str, Kind]:
