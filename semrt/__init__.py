@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from semrt.backends import open_session
     from semrt.data import AtomColumns, Micrograph, SparseScan, SparseVolume, Volume
     from semrt.io import read, write
+    from semrt.kernels.column_fit import refine_columns
     from semrt.kernels.hough import find_circles
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "infer",
     "open_session",
     "read",
+    "refine_columns",
     "write",
 ]
 
@@ -44,6 +46,7 @@ _HOME = {
     "infer": "semrt.api",
     "open_session": "semrt.backends",
     "read": "semrt.io",
+    "refine_columns": "semrt.kernels.column_fit",
     "write": "semrt.io",
 }
 

@@ -1,4 +1,6 @@
 # Signatures of the C++ core. Arguments are refused, not converted: semrt.kernels converts.
+from typing import Any
+
 from numpy import bool_, float32, float64, int64
 from numpy.typing import NDArray
 
@@ -65,10 +67,23 @@ def krige(
     n_threads: int,
 ) -> tuple[NDArray[float32], NDArray[float32]]: ...
 
-# hough
+# columns
 def find_circles(
     probability: NDArray[float32], r_min: float, r_max: float, min_distance: float, threshold: float, n_threads: int
 ) -> NDArray[float64]: ...
+def refine_columns(
+    image: NDArray[float32],
+    positions: NDArray[float64],
+    width: float,
+    tail: float,
+    gain: float,
+    read_noise: float,
+    offset: float,
+    straighten: bool,
+    find_missing: bool,
+    threshold: float,
+    n_threads: int,
+) -> dict[str, Any]: ...
 
 # blend
 def cut_tile(

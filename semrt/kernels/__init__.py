@@ -3,6 +3,7 @@
 from semrt.kernels._threads import thread_count
 from semrt.kernels.blend import add_tile, cut_tile, tile_window
 from semrt.kernels.coil_lag import coil_lag
+from semrt.kernels.column_fit import RefinedColumns, refine_columns
 from semrt.kernels.fill import MaskStatistics, distance_to_sample, mask_statistics, natural_neighbour
 from semrt.kernels.hough import Circles, find_circles
 from semrt.kernels.kriging import Variogram, fit_variogram, krige
@@ -13,6 +14,7 @@ __all__ = [
     "Circles",
     "MaskStatistics",
     "Rasterised",
+    "RefinedColumns",
     "Variogram",
     "add_tile",
     "coil_lag",
@@ -26,6 +28,7 @@ __all__ = [
     "nearest_order",
     "rasterise",
     "record",
+    "refine_columns",
     "serpentine_order",
     "thread_count",
     "tile_window",
