@@ -88,6 +88,8 @@ def test_the_record_says_how_many_how_far_apart_and_how_well_known(image, tmp_pa
     assert entry["columns"]["number"] == len(table)
     assert entry["columns"]["spacing_px"] == pytest.approx(14, rel=0.03)
     assert entry["columns"]["spacing_nm"] == pytest.approx(PIXEL_SIZE * entry["columns"]["spacing_px"])
+    sigma = np.sqrt((table["sigma_y_px"] ** 2 + table["sigma_x_px"] ** 2) / 2)
+    assert entry["columns"]["median_sigma_px"] == pytest.approx(np.median(sigma), rel=0.01)
     assert entry["image"] == {"shape": [120, 150], "pixel_size_nm": [PIXEL_SIZE, PIXEL_SIZE]}
     assert entry["notes"] == []
     stem = str(tmp_path / "an image µ_column-peaks")

@@ -199,7 +199,7 @@ std::vector<Precision> precisions(ColumnField const &field, std::vector<Column> 
 
 Excess excess_between(ColumnField const &field, std::vector<Column> const &places, Unknowns const &prior,
                       ColumnProfile const &profile, double test_width, int n_threads) {
-    constexpr std::size_t enough = 100;
+    constexpr std::size_t enough = 30;
     constexpr index at_once = 64;
     if (places.size() < enough) return {1, 1};
     constexpr double unseen = -1;

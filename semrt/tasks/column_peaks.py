@@ -8,8 +8,7 @@ import numpy as np
 
 from semrt.data import AtomColumns, Micrograph
 from semrt.tasks.column_finder import check_image, found_columns
-from semrt.tasks.column_input import INPUT_CHANNELS
-from semrt.tasks.column_scale import seen_at_scale
+from semrt.tasks.column_input import INPUT_CHANNELS, network_input
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,11 +36,13 @@ class ColumnPeaks:
         spacing: float | None = None,
         min_distance: float | None = None,
         threshold: float = THRESHOLD,
+        refine: bool = True,
+        light_columns: bool = True,
         n_threads: int | None = None,
     ) -> AtomColumns:
         """Find columns.  Options as those of Columns.  Raises InvalidShape, InvalidValue, InvalidOption."""
         check_image(measured)
-        seen = seen_at_scale(measured, spacing, n_threads)
+        seen = network_input(measured.intensity, spacing=spacing, n_threads=n_threads)
         ringing = dict(zip(INPUT_CHANNELS, map(_difference_of_gaussians, seen.planes), strict=True))
         return found_columns(
             1 / (1 + np.exp(STEEPNESS * (HALF - ringing["contrast"]))),
@@ -50,6 +51,8 @@ class ColumnPeaks:
             measured,
             min_distance=min_distance,
             threshold=threshold,
+            refine=refine,
+            light_columns=light_columns,
             n_threads=n_threads,
         )
 

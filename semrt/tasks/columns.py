@@ -1,4 +1,4 @@
-"""Atomic columns of an ADF-STEM image: a network's map of them, and the disks in it."""
+"""Atomic columns of an ADF-STEM image: a network says where, a fit to the raw counts says exactly where."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from semrt.tasks.column_input import (
     LARGEST_SCALE,
     OUTPUT_CHANNELS,
     SMALLEST_SCALE,
+    network_input,
 )
-from semrt.tasks.column_scale import clearest_spacing, seen_at_scale
+from semrt.tasks.column_spacing import column_spacing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,7 +26,7 @@ __all__ = ["Columns"]
 
 
 class Columns:
-    """The `columns` model: a network, and a Hough transform of its map."""
+    """The `columns` model: a network, a Hough transform of its map, and a joint fit of all columns."""
 
     accepts = Micrograph
     gives = AtomColumns
@@ -41,7 +42,7 @@ class Columns:
         Raises InvalidShape, InvalidValue, InvalidOption.
         """
         check_image(measured)
-        return seen_at_scale(measured, spacing, n_threads).planes
+        return network_input(measured.intensity, spacing=spacing, n_threads=n_threads).planes
 
     def finish(
         self,
@@ -52,15 +53,19 @@ class Columns:
         spacing: float | None = None,
         min_distance: float | None = None,
         threshold: float = 0.3,
+        refine: bool = True,
+        light_columns: bool = True,
         n_threads: int | None = None,
     ) -> AtomColumns:
-        """Find the disks in the network's map.
+        """Find the disks in the network's map, and fit columns to the counts as they were recorded.
 
         min_distance: of columns [px]; 0.4 of the spacing when None.  threshold: the least score of a column, 0 to 1.
+        refine: fit positions to the counts; without, they are the centroids of the disks, and have no sigma.
+        light_columns: look for faint columns in what the fit leaves over.
         Raises InvalidOption.
         """
         # The geometry again, rather than carried: it takes a hundredth of the network's time.
-        seen = seen_at_scale(measured, spacing, n_threads)
+        seen = network_input(measured.intensity, spacing=spacing, n_threads=n_threads)
         channel = dict(zip(OUTPUT_CHANNELS, predicted, strict=True))
         return found_columns(
             np.clip(channel["columns"], 0, 1),
@@ -69,6 +74,8 @@ class Columns:
             measured,
             min_distance=min_distance,
             threshold=threshold,
+            refine=refine,
+            light_columns=light_columns,
             n_threads=n_threads,
         )
 
@@ -79,7 +86,7 @@ class Columns:
         least, most = (float(factor) * float(domain["standard_spacing"]) for factor in domain["spacing_error"])
         check_image(measured)
         if spacing is None:
-            spacing, confidence = clearest_spacing(measured.intensity)
+            spacing, confidence = column_spacing(measured.intensity, default=float(domain["standard_spacing"]))
             if confidence == 0:  # without columns there is nothing to be unlike
                 return None
         trained = least / LARGEST_SCALE, most / SMALLEST_SCALE
