@@ -16,13 +16,15 @@ TYPE_CHECKING = False  # true for type checkers, as in `typing`, which would tak
 if TYPE_CHECKING:
     from semrt.api import infer
     from semrt.backends import open_session
-    from semrt.data import AtomColumns, Micrograph, SparseScan, SparseVolume, Volume
+    from semrt.data import AtomColumns, EnergyStack, LayerMap, Micrograph, SparseScan, SparseVolume, Volume
     from semrt.io import read, write
     from semrt.kernels.column_fit import refine_columns
     from semrt.kernels.hough import find_circles
 
 __all__ = [
     "AtomColumns",
+    "EnergyStack",
+    "LayerMap",
     "Micrograph",
     "SparseScan",
     "SparseVolume",
@@ -38,6 +40,8 @@ __all__ = [
 
 _HOME = {
     "AtomColumns": "semrt.data",
+    "EnergyStack": "semrt.data",
+    "LayerMap": "semrt.data",
     "Micrograph": "semrt.data",
     "SparseScan": "semrt.data",
     "SparseVolume": "semrt.data",

@@ -5,8 +5,18 @@ Axis order is (z, y, x). Positions are in pixels, with (0, 0) at the centre of t
 
 from semrt.data._checks import PixelSize
 from semrt.data.atom_columns import AtomColumns
+from semrt.data.layers import EnergyStack, LayerMap
 from semrt.data.micrograph import Micrograph
 from semrt.data.sparse_scan import SparseScan
 from semrt.data.volume import SparseVolume, Volume
 
-__all__ = ["AtomColumns", "Micrograph", "PixelSize", "SparseScan", "SparseVolume", "Volume"]
+__all__ = [
+    "AtomColumns",
+    "EnergyStack",
+    "LayerMap",
+    "Micrograph",
+    "PixelSize",
+    "SparseScan",
+    "SparseVolume",
+    "Volume",
+]
