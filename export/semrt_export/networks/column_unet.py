@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from semrt_export.networks.blocks import two_convolutions
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -30,10 +32,10 @@ class ColumnUNet(nn.Module):
         super().__init__()
         self.in_channels = channels
         steps = list(pairwise(widths))
-        self.first = _two_convolutions(channels, widths[0])
-        self.encoder = nn.ModuleList(_two_convolutions(fine, coarse) for fine, coarse in steps)
+        self.first = two_convolutions(channels, widths[0])
+        self.encoder = nn.ModuleList(two_convolutions(fine, coarse) for fine, coarse in steps)
         self.up = nn.ModuleList(nn.ConvTranspose2d(coarse, fine, 2, stride=2) for fine, coarse in steps)
-        self.decoder = nn.ModuleList(_two_convolutions(2 * fine, fine) for fine, _ in steps)
+        self.decoder = nn.ModuleList(two_convolutions(2 * fine, fine) for fine, _ in steps)
         self.head = nn.Conv2d(widths[0], outputs, 1)
 
     @property
@@ -60,10 +62,3 @@ class ColumnUNet(nn.Module):
         levels = len(self.encoder)
         reach = 2 * 2**levels + sum(2 * 2 * 2**level for level in range(levels)) + self.multiple - 1
         return -(-reach // self.multiple) * self.multiple
-
-
-def _two_convolutions(inputs: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(
-        *(nn.Conv2d(inputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)),
-        *(nn.Conv2d(outputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)),
-    )

@@ -2,9 +2,6 @@
 
 It has no normalisation layer, so a tile does not depend on the image beyond the receptive field, and every change of
 resolution is exact (strided convolution down, pixel shuffle up), so any size that is a multiple of 32 works.
-
-U-Net: Ronneberger et al. 2015, arXiv:1505.04597. Residual blocks without normalisation: Lim et al. 2017 (EDSR),
-arXiv:1707.02921. Pixel shuffle: Shi et al. 2016, arXiv:1609.05158.
 """
 
 from __future__ import annotations
@@ -15,6 +12,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from semrt_export.networks.blocks import ResidualBlock, convolution
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,7 +44,7 @@ class InfillNet(nn.Module):
         super().__init__()
         self.maps, self.constants = maps, constants
         self.first_guess, self.first_guess_error = first_guess, first_guess_error
-        self.stem = _conv(maps * self.stem_scale**2 + constants, widths[0])
+        self.stem = convolution(maps * self.stem_scale**2 + constants, widths[0])
         steps = list(pairwise(widths))
         self.encoder = nn.ModuleList(ResidualBlock(width) for width in widths[:-1])
         self.down = nn.ModuleList(nn.Conv2d(fine, coarse, 2, stride=2) for fine, coarse in steps)
@@ -54,7 +53,7 @@ class InfillNet(nn.Module):
         self.up = nn.ModuleList(nn.Conv2d(coarse, 4 * fine, 1) for fine, coarse in steps)
         self.decoder = nn.ModuleList(ResidualBlock(width) for width in widths[:-1])
         self.refine = ResidualBlock(widths[0])
-        self.head = _conv(widths[0], self.stem_scale**2)
+        self.head = convolution(widths[0], self.stem_scale**2)
         nn.init.zeros_(self.head.weight)  # before training, the output is the first guess
 
     @property
@@ -98,30 +97,3 @@ class InfillNet(nn.Module):
         reach += (self.refine.reach + self.head.kernel_size[0] // 2) * scale
         reach += self.multiple - 1
         return -(-reach // self.multiple) * self.multiple
-
-
-class ResidualBlock(nn.Module):
-    """x + convolution(relu(convolution(x))); small at first, so that a new network starts near the identity."""
-
-    def __init__(self, width: int, *, second_kernel: int = 3) -> None:
-        super().__init__()
-        self.first = _conv(width, width)
-        self.second = _conv(width, width, second_kernel)
-        with torch.no_grad():
-            self.second.weight.mul_(0.1)
-
-    @property
-    def reach(self) -> int:
-        """How many pixels, at its own resolution, an output sees to each side."""
-        return self.first.kernel_size[0] // 2 + self.second.kernel_size[0] // 2
-
-    def forward(self, features: Tensor) -> Tensor:
-        """(n, width, h, w) -> the same shape."""
-        return features + self.second(functional.relu(self.first(features)))
-
-
-def _conv(inputs: int, outputs: int, kernel: int = 3) -> nn.Conv2d:
-    convolution = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)
-    nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
-    nn.init.zeros_(convolution.bias)
-    return convolution
