@@ -6,7 +6,14 @@ import torch
 
 from semrt.errors import InvalidOption
 from semrt_export.evaluate import gain_db, summary
-from semrt_export.losses import charbonnier, negative_gain
+from semrt_export.losses import (
+    charbonnier,
+    laplace_likelihood,
+    mean_over_stacks,
+    negative_gain,
+    thickness_loss,
+    voxel_cross_entropy,
+)
 from semrt_export.schedule import Budget, Schedule
 
 
@@ -60,3 +67,98 @@ def test_a_budget_ends_with_whichever_limit_comes_first():
     assert Budget(steps=10).spent(10, 1e9) == 1
     with pytest.raises(InvalidOption, match="--max-seconds"):
         Budget()
+
+
+# Of layers
+
+
+def of_pixels(*maps):
+    """(1, maps, 1, pixels), each map a list of its pixels."""
+    return torch.tensor([maps], dtype=torch.float64)[:, :, None]
+
+
+@pytest.mark.parametrize("weight", [1.0, 0.1, 0.01])
+def test_squares_of_both_materials_are_averaged_with_the_weight_of_aluminium(weight):
+    predicted, target = of_pixels([5.0, 10.0], [100.0, 0.0]), of_pixels([4.0, 13.0], [80.0, 0.0])
+    # Gold: (1² + 3²) / 2 = 5 nm²; aluminium: (20² + 0²) / 2 = 200 nm².
+    loss = thickness_loss(predicted, target, aluminium_weight=weight)
+    assert loss.item() == pytest.approx((5 + weight * 200) / 2)
+
+
+def test_with_equal_weights_the_loss_is_the_plain_mean_of_squares():
+    predicted, target = torch.randn(2, 3, 2, 4, 4, generator=torch.manual_seed(0))
+    plain = torch.nn.functional.mse_loss(predicted, target)
+    assert thickness_loss(predicted, target, aluminium_weight=1).item() == pytest.approx(plain.item(), rel=1e-6)
+
+
+def test_every_network_of_a_stack_counts_alike_and_is_told_the_truth():
+    target = of_pixels([4.0], [80.0])
+    answers = torch.stack([of_pixels([5.0], [80.0]), of_pixels([4.0], [90.0]), of_pixels([2.0], [80.0])], dim=1)
+    answers.requires_grad_()
+    loss = mean_over_stacks(thickness_loss, answers, target)
+    assert loss.item() == pytest.approx((1 / 2 + 0.1 * 100 / 2 + 4 / 2) / 3)
+    loss.backward()
+    # Of the second: 2 · 0.1 · 10 nm / 2 materials / 3 networks.
+    assert answers.grad[0, :, :, 0, 0].tolist() == [
+        pytest.approx([1 / 3, 0]),
+        pytest.approx([0, 1 / 3]),
+        pytest.approx([-2 / 3, 0]),
+    ]
+
+
+def test_a_voxel_costs_minus_the_logarithm_of_what_was_given_to_its_class():
+    # Two voxels, three classes; logits are logarithms of probabilities, so that the softmax leaves them.
+    probabilities = torch.tensor([[0.5, 0.25, 0.25], [0.1, 0.1, 0.8]], dtype=torch.float64)
+    logits = probabilities.log().T.reshape(1, 3, 2, 1, 1)
+    labels = torch.tensor([0.0, 1.0]).reshape(1, 2, 1, 1)  # as the trainer gives them
+    expected = -(np.log(0.5) + np.log(0.1)) / 2
+    assert voxel_cross_entropy(logits, labels).item() == pytest.approx(expected)
+    expected = -(1 * np.log(0.5) + 3 * np.log(0.1)) / 4
+    assert voxel_cross_entropy(logits, labels, class_weights=(1, 3, 1)).item() == pytest.approx(expected)
+
+
+def test_the_likelihood_weighs_an_error_by_what_was_claimed():
+    # An error of 2 where 4 was claimed: sqrt(2)·2/4 + ln 4. The claim counts as 4^beta.
+    predicted, target = of_pixels([7.0], [np.log(4.0)]), of_pixels([5.0])
+    cost = np.sqrt(2) / 2 + np.log(4)
+    for beta, weight in ((0, 1), (0.5, 2), (1, 4)):
+        assert laplace_likelihood(predicted, target, floor=0, beta=beta).item() == pytest.approx(weight * cost)
+    # With a floor of 3, 5 is claimed in all.
+    cost = np.sqrt(2) * 2 / 5 + np.log(5)
+    assert laplace_likelihood(predicted, target, floor=3, beta=0).item() == pytest.approx(cost)
+
+
+def test_estimates_come_before_their_standard_deviations():
+    predicted, target = of_pixels([1.0], [20.0], [0.0], [np.log(10.0)]), of_pixels([2.0], [40.0])
+    # Errors of 1 where 1 is claimed, and of 20 where 10 is.
+    expected = (np.sqrt(2) + (np.sqrt(2) * 2 + np.log(10))) / 2
+    assert laplace_likelihood(predicted, target, floor=0, beta=0).item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("beta", [0, 0.5, 1])
+def test_the_likelihood_is_best_where_the_claim_is_true(beta):
+    """The standard deviation of a Laplace distribution is the square root of 2 times its mean absolute error."""
+    errors = torch.distributions.Laplace(0.0, 1.0).icdf((torch.arange(4000, dtype=torch.float64) + 0.5) / 4000)
+    truth = np.sqrt(2) * errors.abs().mean().item()
+    assert truth == pytest.approx(np.sqrt(2), rel=1e-3)
+    claims = torch.tensor([0.9 * truth, truth, 1.1 * truth], dtype=torch.float64).log().requires_grad_()
+    predicted = torch.stack((errors.expand(3, -1), claims[:, None].expand(-1, 4000)))[None]
+    laplace_likelihood(predicted, torch.zeros(1, 1, 3, 4000, dtype=torch.float64), floor=0, beta=beta).backward()
+    too_small, true, too_large = claims.grad.tolist()
+    assert too_small < -1e-3
+    assert abs(true) < 1e-6
+    assert too_large > 1e-3
+
+
+def test_at_beta_one_estimates_learn_as_from_the_mean_absolute_error_whatever_is_claimed():
+    predicted = of_pixels([3.0, 3.0], [-2.0, 2.0]).requires_grad_()
+    laplace_likelihood(predicted, of_pixels([1.0, 1.0]), floor=0, beta=1).backward()
+    assert predicted.grad[0, 0, 0].tolist() == pytest.approx([np.sqrt(2) / 2, np.sqrt(2) / 2])
+
+
+def test_the_floor_bounds_what_an_exact_pixel_can_win():
+    certain = of_pixels([1.0], [-200.0]).requires_grad_()
+    loss = laplace_likelihood(certain, of_pixels([1.0]), floor=0.1, beta=0)
+    assert loss.item() == pytest.approx(np.log(0.1))
+    loss.backward()
+    assert torch.isfinite(certain.grad).all()
