@@ -187,10 +187,10 @@ def test_displaced_rows_are_put_right_and_only_those():
     moved = 20 + sum(300 * profile(y - yc, x - shifts[:, None] - xc, 2.5, 0)[0] for yc, xc in true)
     still, moved = rng.poisson(still), rng.poisson(moved)
     straight, recorded = (semrt.refine_columns(moved, true, straighten_rows=on) for on in (True, False))
-    assert straight.row_jitter[1] == pytest.approx(0.45, abs=0.1)  # what columns share in a row is not seen
+    assert straight.row_jitter[1] == pytest.approx(np.std(shifts), abs=0.05)
     assert recorded.row_jitter == semrt.refine_columns(still, true).row_jitter == (0, 0)
     error, as_recorded = (rms(fitted.x - true[fitted.source, 1]) for fitted in (straight, recorded))
-    assert error < 0.95 * as_recorded
+    assert error < 0.6 * as_recorded
     assert 0.7 < rms((straight.x - true[straight.source, 1]) / straight.sigma_x) < 1.3
 
 

@@ -95,11 +95,11 @@ def test_prepare_gives_the_network_what_training_gave_it():
 
 def test_contrast_and_offset_of_the_detector_change_intensities_alone():
     image = a_crystal()
-    one = finished(image, refine=False)
+    one = finished(image, places="map")
     seen = network_input(image.counts)
     brighter = Micrograph(1000 + 4 * image.counts)
     again = network_input(brighter.intensity)
-    other = Columns().finish(answer(image, seen), again.planes, brighter, refine=False)
+    other = Columns().finish(answer(image, seen), again.planes, brighter, places="map")
     np.testing.assert_allclose(other.positions, one.positions, atol=1e-3)
     np.testing.assert_allclose(other.intensity, 4 * one.intensity, rtol=1e-2)
 
@@ -233,7 +233,7 @@ def test_the_fit_to_the_counts_places_columns_as_well_as_the_noise_allows_and_sa
         (160, 192),
         np.random.default_rng(3),
     )
-    fitted, rough = finished(image), finished(image, refine=False)
+    fitted, rough = finished(image), finished(image, places="map")
     bound = np.sqrt(np.mean(image.crlb_y[image.counted()] ** 2 + image.crlb_x[image.counted()] ** 2))
     ratio = np.sqrt(np.mean(matched(fitted, image)[0] ** 2)) / bound
     assert 0.85 < ratio < 1.15  # 130 columns: the root mean square of their errors scatters by 6 %
@@ -274,7 +274,7 @@ def test_noise_that_looked_like_columns_is_left_out_by_its_significance():
     noise = np.random.default_rng(5).poisson(20, (160, 160)).astype(np.float32)
     with pytest.warns(UserWarning, match="columns"):
         fitted, rough = (
-            semrt.infer("column-peaks", Micrograph(noise), threshold=0.1, refine=refine) for refine in (True, False)
+            semrt.infer("column-peaks", Micrograph(noise), threshold=0.1, places=places) for places in ("counts", "map")
         )
     assert len(fitted) < len(rough)
     assert fitted.notes[0].startswith(("few columns or none: no spacing was seen", "no columns found"))

@@ -1,7 +1,6 @@
 #include "column_fit.hpp"
 
 #include "column_fitter.hpp"
-#include "column_rows.hpp"
 #include "nearest.hpp"
 
 #include <algorithm>
@@ -64,20 +63,14 @@ ColumnFit ColumnFitter::result() const {
     }
 
     auto const beyond = excess();
-    double kept_y = 0, kept_x = 0;  // variances of what rows' shifts have left
-    if (jitter_y_ > 0 || jitter_x_ > 0) {
-        auto const share = kept_share(columns, width, image_.ny, row_rounds);
-        kept_y = share.y * jitter_y_, kept_x = share.x * jitter_x_;
-    }
-
-    ColumnFit fit{{}, profile_, noise_, std::sqrt(jitter_y_), std::sqrt(jitter_x_)};
+    ColumnFit fit{{}, profile_, noise_, std::sqrt(rows_.y.variance), std::sqrt(rows_.x.variance)};
     for (std::size_t i = 0; i < n; ++i) {
         auto const &member = members_[i];
         if (!member.reported) continue;
         auto const &column = member.column;
         double const unit = std::pow(width / column.height, 2) * beyond.shift;
-        double const sigma_y = std::sqrt(unit * found[i].shift_y + kept_y);
-        double const sigma_x = std::sqrt(unit * found[i].shift_x + kept_x);
+        double const sigma_y = std::sqrt(unit * found[i].shift_y + rows_.y.kept);
+        double const sigma_x = std::sqrt(unit * found[i].shift_x + rows_.x.kept);
         double const sigma_height = std::sqrt(beyond.height * found[i].height);
         bool const known = column.height > 3 * sigma_height && sigma_y < member.leash && sigma_x < member.leash;
         fit.columns.push_back({column.y, column.x, sigma_y, sigma_x, column.height, sigma_height,

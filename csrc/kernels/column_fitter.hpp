@@ -6,6 +6,7 @@
 #include "column_members.hpp"
 #include "column_normal.hpp"
 #include "column_precision.hpp"
+#include "column_rows.hpp"
 
 #include <vector>
 
@@ -37,8 +38,6 @@ class ColumnFitter {
     ColumnFit result() const;
 
   private:
-    static constexpr int row_rounds = 2;
-
     enum class Sweep {
         all,      // improve every column
         stirred,  // only those near new ones
@@ -71,10 +70,10 @@ class ColumnFitter {
     ColumnField field_;
     std::vector<Plane> gaps_;
     Unknowns prior_{};
-    double test_width_ = 0;               // [px]; of the narrower columns by which shifts and heights are seen, if any
-    double typical_sigma_ = 0;            // of positions [px]
-    double jitter_y_ = 0, jitter_x_ = 0;  // variances of the rows' shifts [px^2]
-    std::vector<float> straight_;         // the image with its rows put right, once there is reason
+    double test_width_ = 0;        // [px]; of the narrower columns by which shifts and heights are seen, if any
+    double typical_sigma_ = 0;     // of positions [px]
+    RowShiftsOfBoth rows_;         // what the scan displaced
+    std::vector<float> straight_;  // the image with its rows put right, once there is reason
 };
 
 }  // namespace semrt

@@ -8,29 +8,34 @@
 
 namespace semrt {
 
+// Along one axis.
 struct RowShifts {
-    std::vector<double> y, x;  // of each row [px], shrunk by their own noise; empty where none is significant
-    double variance_y = 0, variance_x = 0;  // of the rows' shifts beyond that noise [px^2]
+    std::vector<double> shift;  // of each row [px]; empty where none is significant
+    double variance = 0;        // of independent shifts of the rows, as estimated [px^2]
+    double kept = 0;            // mean square of what is left in the columns' places [px^2]
 
-    bool any() const { return !y.empty(); }
+    bool any() const { return !shift.empty(); }
 };
 
-// By how much each row shows the columns displaced. Shifts that neighbouring rows share are columns displaced, for all
-// that anyone can see.
+struct RowShiftsOfBoth {
+    RowShifts y, x;
+
+    bool any() const { return y.any() || x.any(); }
+};
+
+// By how much each row is displaced, given that every column is free to move as well: the most probable shifts if rows
+// shift independently by an unknown variance. Shifts that neighbouring rows share are columns displaced, for all that
+// anyone can see.
 //
-// image: (ny, nx), and the residual of a model that fits it but for the shifts, and its weights.
-RowShifts find_row_shifts(View2D<float const> image, View2D<float const> residual, View2D<float const> weight,
-                          int n_threads);
+// image: (ny, nx), and the residual of a model of these columns that fits it but for the shifts, and its weights.
+// before: what the image has been put right by already; the shifts are in all.
+RowShiftsOfBoth find_row_shifts(View2D<float const> image, View2D<float const> residual, View2D<float const> weight,
+                                std::vector<Column> const &columns, double width, RowShiftsOfBoth const &before,
+                                int n_threads);
 
-// Moves the rows back, to first order: by the slope of the model, so that noise stays what it is.
-void undo_row_shifts(RowShifts const &shifts, View2D<float const> image, View2D<float const> residual,
-                     View2D<float> straight, int n_threads);
-
-// What is left in the columns' places of rows that all shift independently, by a variance of 1, once `rounds` of
-// finding and undoing are done: the mean square of the columns' shifts. Tried out on random shifts.
-struct KeptShare {
-    double y, x;
-};
-KeptShare kept_share(std::vector<Column> const &columns, double width, index ny, int rounds);
+// Moves the rows of the recorded image back, to second order, by what the model is displaced there: noise stays what
+// it is. image, residual: as above.
+void undo_row_shifts(RowShiftsOfBoth const &shifts, View2D<float const> recorded, View2D<float const> image,
+                     View2D<float const> residual, View2D<float> straight, int n_threads);
 
 }  // namespace semrt

@@ -153,13 +153,18 @@ void ColumnFitter::settle_background() {
 }
 
 void ColumnFitter::settle_rows() {
-    for (int round = 0; round < row_rounds; ++round) {
+    constexpr int rounds = 2;
+    auto const recorded = image_;
+    for (int round = 0; round < rounds; ++round) {
         sweep(Sweep::all);
-        auto const shifts = find_row_shifts(image_, field_.residual(), field_.weight(), n_threads_);
+        auto const columns = columns_of(members_);
+        auto shifts =
+            find_row_shifts(image_, field_.residual(), field_.weight(), columns, profile_.width, rows_, n_threads_);
         if (!shifts.any()) return;
-        jitter_y_ += shifts.variance_y, jitter_x_ += shifts.variance_x;
+        rows_ = std::move(shifts);
         std::vector<float> straight(at(image_.size()));
-        undo_row_shifts(shifts, image_, field_.residual(), {straight.data(), image_.ny, image_.nx}, n_threads_);
+        undo_row_shifts(rows_, recorded, image_, field_.residual(), {straight.data(), image_.ny, image_.nx},
+                        n_threads_);
         straight_ = std::move(straight);
         image_ = {straight_.data(), image_.ny, image_.nx};
         field_.set_image(image_);

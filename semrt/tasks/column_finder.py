@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from semrt.data import AtomColumns
-from semrt.data.nearest import nearest_distances
 from semrt.errors import InvalidOption, InvalidShape, InvalidValue
-from semrt.kernels import find_circles, refine_columns
+from semrt.kernels import find_circles
 from semrt.tasks.column_input import resampled
+from semrt.tasks.column_places import PLACES, fitted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from semrt.data import Micrograph
     from semrt.tasks.column_input import ColumnInput
+    from semrt.tasks.column_places import MapPrecision
 
 __all__ = ["check_image", "disk_radius", "found_columns"]
 
@@ -29,9 +30,6 @@ SMALLEST, LARGEST = 1.5, 9.0
 """px of the map; what the radius of its disks can be, where columns are half to twice as far apart as estimated."""
 NEAREST = 1.25
 """Least distance of two columns, in radii of the disks, unless the user says another; it is 3 for most neighbours."""
-SIGNIFICANT, SIGNIFICANT_ALONE = 3.0, 5.0
-"""Least heights over their standard deviations, of columns in the map and of those that the counts alone show."""
-FITTED = ("y", "x", "sigma_y", "sigma_x", "intensity", "background")
 FEW = 10
 """Fewer columns than these are no crystal, and worth a note."""
 CLIPPED = 16
@@ -46,17 +44,21 @@ def found_columns(
     *,
     min_distance: float | None,
     threshold: float,
-    refine: bool,
+    places: str,
     light_columns: bool,
+    precision: MapPrecision | None,
     n_threads: int | None,
 ) -> AtomColumns:
     """Find the disks in a map, and fit columns to the counts as they were recorded.
 
     probability: (h, w) of the planes in `seen`, 0 to 1.  clean: (h, w), the columns alone in the planes' spreads.
-    Options as those of Columns.finish.  Raises InvalidOption.
+    precision: of the map's disks, None where the map is no better than the image itself.
+    Other options as those of Columns.finish.  Raises InvalidOption.
     """
     if min_distance is not None and not (np.isfinite(min_distance) and min_distance >= 1):
         raise InvalidOption(f"min_distance: expected 1 px or more, got {min_distance}")
+    if places not in PLACES:
+        raise InvalidOption.unknown("places", places, PLACES)
     scale = float(np.sqrt(seen.scale[0] * seen.scale[1]))
     radius = disk_radius(probability)
     nearest = NEAREST * radius / scale if min_distance is None else min_distance
@@ -91,8 +93,16 @@ def found_columns(
             "disk_radius": radius,
         },
     )
-    if refine and len(found):
-        found = _refined(found, measured, nearest, light_columns, n_threads)
+    if places != "map" and len(found):
+        found = fitted(
+            found,
+            measured,
+            scale=seen.scale,
+            nearest=nearest,
+            light_columns=light_columns,
+            precision=precision if places == "best" else None,
+            n_threads=n_threads,
+        )
     return replace(found, notes=_notes(measured.intensity, len(found), seen.confidence))
 
 
@@ -107,39 +117,6 @@ def disk_radius(probability: NDArray[np.float32]) -> float:
     slope = np.hypot(cv2.Scharr(sharper, cv2.CV_32F, 0, 1), cv2.Scharr(sharper, cv2.CV_32F, 1, 0)) / 32
     area, border = float(sharper.sum(dtype=np.float64)), float(slope.sum(dtype=np.float64))
     return min(max(2 * area / max(border, 1e-9), SMALLEST), LARGEST)
-
-
-def _refined(
-    found: AtomColumns, measured: Micrograph, nearest: float, light_columns: bool, n_threads: int | None
-) -> AtomColumns:
-    """Fit all columns together to the counts, and leave out those that the counts do not bear out.
-
-    nearest: least distance of a column found in what the others leave over to those [px].
-    """
-    # Columns that nobody asked for disturb those beside them all the same.
-    fitted = refine_columns(measured.intensity, found.positions, find_missing=True, n_threads=n_threads)
-    new = fitted.source < 0
-    ny, nx = measured.shape
-    inside = (fitted.y >= -0.5) & (fitted.y <= ny - 0.5) & (fitted.x >= -0.5) & (fitted.x <= nx - 0.5)
-    known = np.isfinite(fitted.sigma_y) & np.isfinite(fitted.sigma_x)
-    kept = inside & known & (fitted.intensity > np.where(new, SIGNIFICANT_ALONE, SIGNIFICANT) * fitted.intensity_sigma)
-    apart = np.zeros(len(new))
-    apart[kept] = nearest_distances(fitted.y[kept], fitted.x[kept])
-    kept &= ~new | (light_columns & (apart >= nearest))
-    assert found.column_map is not None
-    # What the Hough transform did not see has the probability that the map gives it.
-    score = np.where(new, _at(found.column_map, fitted.y, fitted.x), found.score[fitted.source])
-    order = np.flatnonzero(kept)[np.argsort(-score[kept], kind="stable")]
-    return replace(
-        found,
-        score=score[order],
-        **{name: getattr(fitted, name)[order] for name in FITTED},
-        provenance={
-            **found.provenance,
-            "refused": int(np.count_nonzero(~kept & ~new)),
-            "found_in_the_residual": int(np.count_nonzero(kept & new)),
-        },
-    )
 
 
 def check_image(measured: Micrograph) -> None:

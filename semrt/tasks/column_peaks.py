@@ -36,7 +36,7 @@ class ColumnPeaks:
         spacing: float | None = None,
         min_distance: float | None = None,
         threshold: float = THRESHOLD,
-        refine: bool = True,
+        places: str = "best",
         light_columns: bool = True,
         n_threads: int | None = None,
     ) -> AtomColumns:
@@ -51,8 +51,9 @@ class ColumnPeaks:
             measured,
             min_distance=min_distance,
             threshold=threshold,
-            refine=refine,
+            places=places,
             light_columns=light_columns,
+            precision=None,
             n_threads=n_threads,
         )
 

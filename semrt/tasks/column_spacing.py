@@ -50,8 +50,8 @@ def column_spacing(intensity: Plane, *, default: float) -> ColumnSpacing:
 
     intensity: (ny, nx), any shape and scale; probe, dose, orientation and how much of the field is crystal may be
     anything.  default: spacing [px] of an image without columns.
-    Takes 5 to 15 ms for each window of 512². Where the image as it is shows no clear spacing, smaller ones are looked at
-    too: real images are often sampled so finely that noise which a filter or the scan has correlated passes for columns.
+    Takes 5 to 15 ms for each window of 512². Where the image as it is shows no clear spacing, smaller ones are looked
+    at too: in real ones, often finely sampled, noise that a filter or the scan has correlated passes for columns.
     """
     import cv2
 

@@ -15,6 +15,7 @@ from semrt.tasks.column_input import (
     SMALLEST_SCALE,
     network_input,
 )
+from semrt.tasks.column_places import NETWORK
 from semrt.tasks.column_spacing import column_spacing
 
 if TYPE_CHECKING:
@@ -53,14 +54,15 @@ class Columns:
         spacing: float | None = None,
         min_distance: float | None = None,
         threshold: float = 0.3,
-        refine: bool = True,
+        places: str = "best",
         light_columns: bool = True,
         n_threads: int | None = None,
     ) -> AtomColumns:
         """Find the disks in the network's map, and fit columns to the counts as they were recorded.
 
         min_distance: of columns [px]; 0.4 of the spacing when None.  threshold: the least score of a column, 0 to 1.
-        refine: fit positions to the counts; without, they are the centroids of the disks, and have no sigma.
+        places: "counts" fits them to the counts; "best" weighs that, where noise leaves it less certain, with where the
+        network saw the disk; "map" is the disk alone, without sigma.
         light_columns: look for faint columns in what the fit leaves over.
         Raises InvalidOption.
         """
@@ -74,8 +76,9 @@ class Columns:
             measured,
             min_distance=min_distance,
             threshold=threshold,
-            refine=refine,
+            places=places,
             light_columns=light_columns,
+            precision=NETWORK,
             n_threads=n_threads,
         )
 
