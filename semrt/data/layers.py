@@ -148,13 +148,14 @@ class LayerMap:
         for name, length in (("height", height), ("total", total)):
             if length is not None and not (isfinite(length) and length > 0):
                 raise InvalidOption(f"{name}: expected above zero nm, got {length}")
-        lower, upper = np.floor(self.thickness.astype(np.float64) / height + _NEARLY).astype(np.intp)
+        lower, upper = np.floor(self.thickness.astype(np.float64) / height + _NEARLY).astype(np.int32)
         top = lower + upper
         nz = ceil((_TOTAL if total is None else total) / height - _NEARLY)
         if total is None:
             nz = max(nz, int(top.max()))
-        z = np.arange(nz)[:, None, None]
-        return np.where(z < lower, 1, np.where(z < top, 2, 0)).astype(np.uint8)
+        z = np.arange(nz, dtype=np.int32)[:, None, None]
+        below_top, in_lower = (z < top).view(np.uint8), (z < lower).view(np.uint8)
+        return np.asarray(2 * below_top - in_lower, np.uint8)
 
 
 def _checked_energies(energies: ArrayLike, n: int | None, of: str) -> NDArray[np.float64]:
