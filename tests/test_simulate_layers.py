@@ -160,12 +160,13 @@ def test_without_noise_what_is_expected_is_recorded():
 
 def test_an_offset_is_added_and_a_gain_differs_from_energy_to_energy():
     signal = signal_of(perlin_thickness(rng(1), (16, 16)))
-    expected, _ = expose(signal, Recording(offset=0.01), rng())
+    expected = expose(signal, Recording(offset=0.01), rng()).expected
     np.testing.assert_allclose(expected - signal, 0.01, atol=1e-6)
     gains = []
     for seed in range(60):
-        expected, _ = expose(signal, Recording(gain=0.03), rng(seed))
-        ratio = expected / signal
+        exposure = expose(signal, Recording(gain=0.03), rng(seed))
+        ratio = exposure.expected / signal
+        np.testing.assert_allclose(ratio[:, 0, 0], exposure.gains, rtol=1e-6)
         assert np.ptp(ratio, axis=(1, 2)).max() < 1e-6
         gains.append(ratio[:, 0, 0])
     assert np.std(gains) == pytest.approx(0.03, rel=0.1)  # of 1860 gains; one standard error is 1.6 %
@@ -179,8 +180,7 @@ def test_blur_and_drift_are_those_of_scipy(blur, drift):
 
     recording = Recording(noise=0, blur=blur, drift=drift)
     signal = signal_of(strips_thickness(rng(4), (40, 50)))
-    expected, _ = expose(signal, recording, rng(8))
-    shifts = recording.shifts(rng(8), 31)
+    expected, _, shifts, _ = expose(signal, recording, rng(8))
     assert np.abs(shifts).max() > 1.0 or drift == 0
     for seen, image, shift in zip(expected, signal, shifts, strict=True):
         moved = ndimage.shift(image, shift, order=1, mode="reflect")
@@ -200,11 +200,11 @@ def test_drift_wanders_slowly_about_its_mean_as_far_as_asked():
 
 def test_what_lies_beyond_the_field_is_blurred_and_drifts_into_it():
     signal = signal_of(perlin_thickness(rng(1), (40, 44), cell=9.0))
-    whole, _ = expose(signal, MISMATCH, rng(2))
-    inner, image = expose(signal, MISMATCH, rng(2), margin=6)
+    whole = expose(signal, MISMATCH, rng(2)).expected
+    inner, image, shifts, _ = expose(signal, MISMATCH, rng(2), margin=6)
     assert inner.shape == image.shape == (31, 28, 32)
     np.testing.assert_array_equal(inner, whole[:, 6:-6, 6:-6])
-    assert MISMATCH.margin >= 3.5 * 0.7 + np.abs(MISMATCH.shifts(rng(2), 31)).max()
+    assert MISMATCH.margin >= 3.5 * 0.7 + np.abs(shifts).max()
 
 
 def test_images_are_never_below_zero():

@@ -2,64 +2,23 @@
 
 from __future__ import annotations
 
-import json
-import time
-from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from semrt.cli import _values
-from semrt.errors import InvalidOption, OutputExists
+from semrt.cli._library import Made, generator, library_options, write_library
+from semrt.errors import InvalidOption
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from semrt.simulate.columns import ColumnImage
-
-    Recipe = Callable[[], "Made"]
+    from semrt.simulate.layers import LayerSample
 
 __all__ = ["simulate"]
 
-FOLDER = click.Path(path_type=Path, file_okay=False)
-SEED = click.IntRange(min=0)
-GOES_ON = "semrt: interrupted; finished images are whole, and --skip-existing goes on from there"
-
-
-@dataclass(frozen=True)
-class Made:
-    """One image and its truth.
-
-    intensity: (ny, nx) float32.  settings: what was drawn, ready for JSON.  columns: of the CSV, none without one.
-    summary: what there is to say of it in a line.
-    """
-
-    intensity: Any
-    settings: Mapping[str, Any]
-    summary: str
-    pixel_size: tuple[float, float] | None = None
-    columns: Mapping[str, Any] = field(default_factory=dict)
-
-
-def _library_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options that all libraries share."""
-    for option in reversed(
-        [
-            click.option("-n", "--number", type=click.IntRange(min=1), help="Images to draw.  [default: 10]"),
-            click.option(
-                "--seed", type=SEED, default=0, show_default=True, help="The same seed gives the same images."
-            ),
-            click.option("-o", "--output", type=FOLDER, default=".", show_default="here", help="Folder."),
-            click.option("--shape", type=_values.shape, metavar="ROWSxCOLUMNS", help="Of each.  [default: 256x256]"),
-            click.option("--skip-existing", is_flag=True, help="Leave images that are there: resumes a library."),
-            click.option("--overwrite", is_flag=True, help="Replace images that are there."),
-            click.option("--json", "as_json", is_flag=True, help="Print one JSON object."),
-        ]
-    ):
-        command = option(command)
-    return command
+NOT_NEGATIVE = click.FloatRange(min=0)
 
 
 @click.group(short_help="Draw synthetic images with exact truth.")
@@ -71,7 +30,7 @@ def simulate() -> None:
 
 
 @simulate.command(short_help="ADF-STEM images of atomic columns, with every position.")
-@_library_options
+@library_options()
 @click.option("--structure", metavar="NAME", help="Of this structure alone, such as perovskite-100.")
 @click.option(
     "--cases", "as_cases", is_flag=True, help="The fixed test set instead: named images, one difficulty each."
@@ -100,14 +59,14 @@ def columns(
             f"columns_{name}": partial(_column_image, partial(case.image, bound=bound), {"seed": seed, "case": name})
             for name, case in cases(seed).items()
         }
-        return _write_library(wanted, **given)
+        return write_library(wanted, **given)
     if structure is not None and structure not in STRUCTURES:
         raise InvalidOption.unknown("--structure", structure, STRUCTURES)
 
     def drawn(k: int) -> ColumnImage:
-        return draw(_generator(seed, k), shape or (256, 256), structure=structure, bound=bound)
+        return draw(generator(seed, k), shape or (256, 256), structure=structure, bound=bound)
 
-    return _write_library(
+    return write_library(
         {
             f"columns_{k:05d}": partial(_column_image, partial(drawn, k), {"seed": seed, "number": k})
             for k in range(10 if number is None else number)
@@ -117,7 +76,7 @@ def columns(
 
 
 @simulate.command(short_help="Micrographs of all kinds, clean.")
-@_library_options
+@library_options()
 @click.option("--kind", metavar="NAME", help="Of this kind alone, such as nanoparticles.")
 def micrographs(number: int | None, seed: int, shape: tuple[int, int] | None, kind: str | None, **given: Any) -> int:
     """Draw clean micrographs of all kinds, from 0 to 1 (.tif), to be scanned with `semrt scan --sample`."""
@@ -127,17 +86,61 @@ def micrographs(number: int | None, seed: int, shape: tuple[int, int] | None, ki
         raise InvalidOption.unknown("--kind", kind, KINDS)
 
     def made(k: int) -> Made:
-        image = draw(_generator(seed, k), shape or (256, 256), kind)
+        image = draw(generator(seed, k), shape or (256, 256), kind)
         return Made(image, {"seed": seed, "number": k, "kind": kind}, kind or "any kind")
 
     wanted = {f"micrograph_{k:05d}": partial(made, k) for k in range(10 if number is None else number)}
-    return _write_library(wanted, **given)
+    return write_library(wanted, **given)
 
 
-def _generator(seed: int, k: int) -> Any:
-    import numpy as np
+@simulate.command(short_help="Backscatter images of thin layers at 31 energies, with their thickness.")
+@library_options("128x128")
+@click.option("--kind", metavar="NAME", help="Of this kind alone: perlin, strips or varied.")
+@click.option("--variant", metavar="NAME", default="repo", show_default=True, help="Of the physics: repo or phys.")
+@click.option("--noise", type=NOT_NEGATIVE, default=0.02, show_default=True, help="Relative to the signal.")
+@click.option("--offset", type=float, default=0.0, show_default=True, help="Of the detector, a fraction of the beam.")
+@click.option("--gain", type=NOT_NEGATIVE, default=0.0, show_default=True, help="Its deviation between energies.")
+@click.option("--blur", type=NOT_NEGATIVE, default=0.0, show_default=True, help="Sigma of the probe, px.")
+@click.option("--drift", type=NOT_NEGATIVE, default=0.0, show_default=True, help="Between energies, px.")
+@click.option(
+    "--format", "suffix", type=click.Choice(["tif", "npz"]), default="tif", show_default=True, help="Of both."
+)
+def layers(
+    number: int | None,
+    seed: int,
+    shape: tuple[int, int] | None,
+    kind: str | None,
+    variant: str,
+    suffix: str,
+    noise: float,
+    offset: float,
+    gain: float,
+    blur: float,
+    drift: float,
+    **given: Any,
+) -> int:
+    """Draw backscatter images of gold under aluminium on silicon, at beam energies of 5 to 35 keV.
 
-    return np.random.default_rng([seed, k])
+    Written are the stack of images as fractions of the beam, the true thickness of gold and aluminium in nm as a stack
+    of two (_truth), and all else that was drawn (.json).
+    """
+    from semrt.physics.backscatter import VARIANTS
+    from semrt.simulate.layers import KINDS, Recording, draw
+
+    if kind is not None and kind not in KINDS:
+        raise InvalidOption.unknown("--kind", kind, KINDS)
+    if variant not in VARIANTS:
+        raise InvalidOption.unknown("--variant", variant, VARIANTS)
+    recording = Recording(noise, offset, gain, blur, drift)
+
+    def drawn(k: int) -> LayerSample:
+        return draw(generator(seed, k), shape or (128, 128), kind, recording=recording, variant=variant)
+
+    wanted = {
+        f"layers_{k:05d}": partial(_layer_stack, partial(drawn, k), {"seed": seed, "number": k})
+        for k in range(10 if number is None else number)
+    }
+    return write_library(wanted, suffix=f".{suffix}", **given)
 
 
 def _column_image(draw: Callable[[], ColumnImage], source: Mapping[str, Any]) -> Made:
@@ -150,70 +153,12 @@ def _column_image(draw: Callable[[], ColumnImage], source: Mapping[str, Any]) ->
         "pixel_size_nm": image.pixel_size,
         **image.settings,
     }
-    return Made(image.counts, settings, f"{len(image.y)} columns", image.pixel_size, image.table())
+    return Made(image.counts, settings, f"{len(image.y)} columns", image.pixel_size, columns=image.table())
 
 
-def _write_library(
-    wanted: Mapping[str, Recipe], *, output: Path, skip_existing: bool, overwrite: bool, as_json: bool
-) -> int:
-    """Make and write the images that are wanted, name -> recipe, and say which there are."""
-    from semrt.cli._failures import INTERRUPTED
-    from semrt.cli._progress import progress
-
-    if skip_existing and overwrite:
-        raise InvalidOption("--skip-existing and --overwrite contradict each other; give one of them")
-    images = {output / f"{name}.tif": recipe for name, recipe in wanted.items()}
-    skipped = [path for path in images if skip_existing and path.exists()]
-    todo = {path: recipe for path, recipe in images.items() if path not in set(skipped)}
-    if not (overwrite or skip_existing):
-        for path in todo:
-            for suffix in (".tif", ".csv", ".json"):
-                if path.with_suffix(suffix).exists():
-                    raise OutputExists(path.with_suffix(suffix))
-    written: list[str] = []
-    interrupted = False
-    left = f" ({len(skipped)} there already)" if skipped else ""
-    with progress(len(todo), f"{len(todo)} {'image' if len(todo) == 1 else 'images'}{left}") as shown:
-        try:
-            for path, recipe in todo.items():
-                start = time.perf_counter()
-                made = recipe()
-                _write(path, made, overwrite=overwrite)
-                written.append(str(path))
-                shown.ended(f"{path}: {made.summary}, {time.perf_counter() - start:.2f} s")
-        except KeyboardInterrupt:
-            interrupted = True
-    if interrupted:
-        click.echo(GOES_ON, err=True)
-    if as_json:
-        report = {"written": written, "skipped": [str(path) for path in skipped], "interrupted": interrupted}
-        click.echo(json.dumps(report))
-    else:
-        for line in written:
-            click.echo(line)
-    return INTERRUPTED if interrupted else 0
-
-
-def _write(path: Path, made: Made, *, overwrite: bool) -> None:
-    """Write an image and its truth, each file whole; the image comes last, so that where it is, all is."""
-    from semrt import __version__, io
-    from semrt.data import Micrograph
-    from semrt.io.description import plain
-
-    # What an interrupted run left beside an image that it never wrote is nobody's: replace it.
-    if made.columns:
-        with io.replacing(path.with_suffix(".csv"), overwrite=True) as temporary:
-            temporary.write_text(_csv(made.columns), encoding="utf-8", newline="\n")
-    io.write_json(path.with_suffix(".json"), {"semrt": __version__, **plain(made.settings)}, overwrite=True)
-    source = {key: made.settings[key] for key in ("seed", "number", "case") if key in made.settings}
-    image = Micrograph(made.intensity, pixel_size=made.pixel_size, metadata={"simulated": source})
-    io.write(path, image, overwrite=overwrite)
-
-
-def _csv(columns: Mapping[str, Any]) -> str:
-    texts = [[_text(value) for value in values.tolist()] for values in columns.values()]
-    return "\n".join([",".join(columns), *map(",".join, zip(*texts, strict=True)), ""])
-
-
-def _text(value: object) -> str:
-    return f"{value:.7g}" if isinstance(value, float) else str(value)
+def _layer_stack(draw: Callable[[], LayerSample], source: Mapping[str, Any]) -> Made:
+    sample = draw()
+    metadata = {"energies_keV": sample.energies.tolist(), "layers": sample.settings["layers"]}
+    gold, aluminium = (100 * (sample.thickness > 0).mean((1, 2))).tolist()
+    summary = f"gold on {gold:.0f} %, aluminium on {aluminium:.0f} %"
+    return Made(sample.intensity, {**source, **sample.settings}, summary, None, metadata, truth=sample.thickness)

@@ -80,7 +80,7 @@ def draw(
     thickness = KINDS[kind](rng, (shape[0] + 2 * margin, shape[1] + 2 * margin))
     beams = np.array(energies, np.float64)
     signal = signal_of(thickness, beams, variant=variant, layers=layers)
-    expected, intensity = expose(signal, recording, rng, margin=margin)
+    exposure = expose(signal, recording, rng, margin=margin)
     if margin:
         thickness = np.ascontiguousarray(thickness[:, margin:-margin, margin:-margin])
     settings = {
@@ -90,8 +90,10 @@ def draw(
         "variant": variant,
         "energies_keV": beams.tolist(),
         "recording": asdict(recording),
+        "shifts_px": exposure.shifts.tolist(),
+        "gains": exposure.gains.tolist(),
     }
-    return LayerSample(thickness, beams, expected, intensity, settings)
+    return LayerSample(thickness, beams, exposure.expected, exposure.intensity, settings)
 
 
 def split_seed(split: str, number: int) -> np.random.Generator:

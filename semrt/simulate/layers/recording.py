@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
     Images = NDArray[np.float32]
 
-__all__ = ["Recording", "draw_recording", "expose", "signal_of"]
+__all__ = ["Exposure", "Recording", "draw_recording", "expose", "signal_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,19 +96,29 @@ def signal_of(
     return signal.take(which, axis=1).reshape(-1, *thickness.shape[1:])
 
 
-def expose(signal: Images, recording: Recording, rng: np.random.Generator, *, margin: int = 0) -> tuple[Images, Images]:
-    """Record signals (n, ny, nx): what is expected of the images, and the images themselves, without the margin [px].
+class Exposure(NamedTuple):
+    """A recorded series.
 
-    Both are (n, ny - 2 margin, nx - 2 margin) float32; images are zero or more. Beyond its edges the field is mirrored.
+    expected: (n, ny, nx) float32, mean of intensity.  intensity: (n, ny, nx) float32, with noise, zero or more.
+    shifts: (n, 2) as (y, x) [px] and gains: (n,), of each image.
     """
-    n = len(signal)
+
+    expected: Images
+    intensity: Images
+    shifts: Array
+    gains: Array
+
+
+def expose(signal: Images, recording: Recording, rng: np.random.Generator, *, margin: int = 0) -> Exposure:
+    """Record signals (n, ny, nx), beyond the edges of which they are mirrored, and cut off the margin [px]."""
+    shifts, gains = recording.shifts(rng, len(signal)), recording.gains(rng, len(signal))
     expected = signal
     if recording.blur or recording.drift:
-        expected = _moved(signal, recording.shifts(rng, n), recording.blur)
+        expected = _moved(signal, shifts, recording.blur)
     if margin:
         expected = expected[:, margin:-margin, margin:-margin]
     if recording.gain:
-        expected = expected * recording.gains(rng, n).astype(np.float32)[:, None, None]
+        expected = expected * gains.astype(np.float32)[:, None, None]
     if recording.offset:
         expected = expected + np.float32(recording.offset)
     expected = np.ascontiguousarray(expected)
@@ -116,7 +126,7 @@ def expose(signal: Images, recording: Recording, rng: np.random.Generator, *, ma
     noise *= np.float32(recording.noise)
     noise += 1
     noise *= expected
-    return expected, np.maximum(noise, 0, out=noise)
+    return Exposure(expected, np.maximum(noise, 0, out=noise), shifts, gains)
 
 
 def _moved(images: Images, shifts: Array, sigma: float) -> Images:
