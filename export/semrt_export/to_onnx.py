@@ -25,12 +25,12 @@ __all__ = ["INPUT", "OPSET", "OUTPUT", "relative_errors", "strip", "to_onnx", "v
 
 OPSET = 18  # read by every ONNX Runtime and TensorRT that semrt supports
 INPUT, OUTPUT = "channels", "estimate"
-AXES = ("batch", None, "height", "width")
+AXES = {0: "batch", -2: "height", -1: "width"}  # channels lie between; of voxels, classes and heights
 LARGEST_ERROR = 1e-4  # root mean square, relative to that of the reference
 
 
 def to_onnx(network: nn.Module, *, channels: int, multiple: int) -> onnx.ModelProto:
-    """Export a 2-D network with free batch, height and width; one self-contained graph.
+    """Export a network of images with free batch, height and width; one self-contained graph.
 
     multiple: what height and width are a multiple of [px].
     """
@@ -51,9 +51,8 @@ def to_onnx(network: nn.Module, *, channels: int, multiple: int) -> onnx.ModelPr
     graph = exported.model_proto
     strip(graph)
     for value in (*graph.graph.input, *graph.graph.output):
-        for dimension, name in zip(value.type.tensor_type.shape.dim, AXES, strict=True):
-            if name is not None:
-                dimension.dim_param = name
+        for axis, name in AXES.items():
+            value.type.tensor_type.shape.dim[axis].dim_param = name
     graph.producer_name, graph.producer_version = "semrt_export", ""
     onnx.checker.check_model(graph, full_check=True)
     return graph
