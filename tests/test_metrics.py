@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from semrt import metrics
-from semrt.errors import InvalidOption, InvalidShape
+from semrt.errors import InvalidOption, InvalidShape, InvalidValue
 
 
 def two_images(shape, seed=0):
@@ -101,3 +101,86 @@ def test_ranges_that_mean_nothing_are_refused():
     ):
         with pytest.raises(InvalidOption, match="expected"):
             call()
+
+
+# --- labels: 0 nothing, 1 gold, 2 aluminium
+
+TRUTH = np.array([0, 0, 0, 0, 0, 1, 1, 2, 2, 2])
+FOUND = np.array([0, 0, 0, 0, 2, 1, 0, 2, 2, 1])
+# Right: four of five empty, one of two gold, two of three aluminium. Wrong: an empty place as aluminium, a gold one as
+# empty, an aluminium one as gold.
+
+
+def test_overlap_recall_and_accuracy_of_each_class_are_what_one_counts():
+    # Union of each class: in truth, or found, or both: 5 + 5 - 4, 2 + 2 - 1, 3 + 3 - 2.
+    np.testing.assert_allclose(metrics.iou(FOUND, TRUTH), [4 / 6, 1 / 3, 2 / 4])
+    np.testing.assert_allclose(metrics.recall(FOUND, TRUTH), [4 / 5, 1 / 2, 2 / 3])
+    np.testing.assert_allclose(metrics.accuracy(FOUND, TRUTH), [8 / 10, 8 / 10, 8 / 10])  # one missed, one too many
+    scores = metrics.label_scores(FOUND, TRUTH)
+    assert scores == pytest.approx({"miou": 0.5, "recall": (0.8 + 0.5 + 2 / 3) / 3, "accuracy": 0.7})
+
+
+def test_what_is_truth_and_what_is_found_matters_to_recall_alone():
+    np.testing.assert_allclose(metrics.iou(TRUTH, FOUND), metrics.iou(FOUND, TRUTH))
+    found, truth = np.array([0, 1, 1, 1]), np.array([0, 0, 0, 1])
+    np.testing.assert_allclose(metrics.recall(found, truth, 2), [1 / 3, 1])
+    np.testing.assert_allclose(metrics.recall(truth, found, 2), [1, 1 / 3])
+
+
+def test_a_class_that_is_absent_counts_one_and_one_found_in_vain_does_not():
+    absent = np.array([0, 0, 2, 2])
+    np.testing.assert_array_equal(metrics.iou(absent, absent), 1)
+    np.testing.assert_array_equal(metrics.recall(absent, absent), 1)
+    np.testing.assert_array_equal(metrics.accuracy(absent, absent), 1)
+    in_vain = np.array([0, 1, 2, 2])
+    np.testing.assert_allclose(metrics.iou(in_vain, absent), [1 / 2, 0, 1])
+    np.testing.assert_allclose(metrics.recall(in_vain, absent), [1 / 2, 1, 1])  # there was no gold to find
+    np.testing.assert_allclose(metrics.accuracy(in_vain, absent), [3 / 4, 3 / 4, 1])
+
+
+@given(st.integers(2, 5), st.integers(0, 999))
+@settings(deadline=None, max_examples=30)
+def test_overlap_and_recall_equal_those_of_sets(n_classes, seed):
+    labels, truth = np.random.default_rng(seed).integers(0, n_classes, (2, 3, 2, 4)).astype(np.uint8)
+    for k in range(n_classes):
+        found, there = ({*np.flatnonzero(array == k).tolist()} for array in (labels, truth))
+        overlap = len(found & there) / len(found | there) if found | there else 1
+        assert metrics.iou(labels, truth, n_classes)[k] == pytest.approx(overlap)
+        share = len(found & there) / len(there) if there else 1
+        assert metrics.recall(labels, truth, n_classes)[k] == pytest.approx(share)
+        agreed = 1 - len(found ^ there) / truth.size
+        assert metrics.accuracy(labels, truth, n_classes)[k] == pytest.approx(agreed)
+    assert metrics.label_scores(labels, truth, n_classes)["accuracy"] == pytest.approx(np.mean(labels == truth))
+
+
+def test_a_perfect_answer_that_is_transposed_is_no_perfect_answer():
+    truth = np.zeros((16, 8, 8), np.uint8)
+    truth[0, :4] = 1
+    assert metrics.label_scores(truth, truth) == {"miou": 1, "recall": 1, "accuracy": 1}
+    assert metrics.iou(truth.transpose(0, 2, 1), truth)[1] == pytest.approx(16 / 48)
+
+
+def test_the_error_of_thickness_is_told_of_each_layer():
+    truth = np.zeros((2, 2, 2))
+    found = np.array([[[1, -1], [0, 0]], [[10, 0], [0, 0]]])
+    np.testing.assert_allclose(metrics.thickness_mae(found, truth), [0.5, 2.5])
+    with pytest.raises(InvalidShape, match=r"thickness: expected shape \(2, 2, 2\), as truth has, got \(1, 2, 2\)"):
+        metrics.thickness_mae(found[:1], truth)
+    with pytest.raises(InvalidShape, match=r"thickness: expected shape \(k, ny, nx\)"):
+        metrics.thickness_mae(found[0], truth[0])
+
+
+@pytest.mark.parametrize("measure", [metrics.iou, metrics.recall, metrics.accuracy, metrics.label_scores])
+def test_what_are_no_labels_is_refused(measure):
+    with pytest.raises(InvalidShape, match=r"labels: expected shape \(10,\), as truth has, got \(9,\)"):
+        measure(FOUND[:9], TRUTH)
+    with pytest.raises(InvalidShape, match="at least one label"):
+        measure(FOUND[:0], TRUTH[:0])
+    with pytest.raises(InvalidValue, match="labels: expected 0 to 1, got 0 to 2; check n_classes"):
+        measure(FOUND, np.zeros(10, int), 2)
+    with pytest.raises(InvalidValue, match="truth: expected 0 to 2, got -1 to 2"):
+        measure(FOUND, np.where(TRUTH == 0, -1, TRUTH))
+    with pytest.raises(InvalidValue, match="truth: expected whole numbers, got dtype float64"):
+        measure(FOUND, TRUTH.astype(float))
+    with pytest.raises(InvalidOption, match="n_classes: expected one or more, got 0"):
+        measure(FOUND, TRUTH, 0)
