@@ -157,7 +157,8 @@ def nearness(found: np.ndarray, true: np.ndarray, spacing: float) -> str:
 
 def exactness(run: Race, name: str, image: ColumnImage) -> str:
     result = run.results[name]
-    found = result if isinstance(result, np.ndarray) else result.positions
+    asked = slice(None) if isinstance(result, np.ndarray) else result.source >= 0  # not what it found besides
+    found = (result if isinstance(result, np.ndarray) else result.positions)[asked]
     _, nearest = cKDTree(np.stack([image.y, image.x], 1)).query(found)
     counted = image.counted()[nearest]
     error = (found - np.stack([image.y, image.x], 1)[nearest])[counted]
@@ -167,7 +168,8 @@ def exactness(run: Race, name: str, image: ColumnImage) -> str:
     )
     if isinstance(result, np.ndarray):
         return text
-    return text + f", RMS / σ {rms(error / np.stack([result.sigma_y, result.sigma_x], 1)[counted]):.2f}"
+    stated = np.stack([result.sigma_y, result.sigma_x], 1)[asked]
+    return text + f", RMS / σ {rms(error / stated[counted]):.2f}"
 
 
 def rms(values: np.ndarray) -> float:

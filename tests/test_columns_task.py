@@ -123,11 +123,11 @@ def test_a_spacing_that_is_given_replaces_the_estimate():
 
 def test_the_least_distance_and_the_threshold_thin_columns_out():
     image = a_crystal()
-    every = finished(image, light_columns=False)
-    apart = finished(image, min_distance=1.2 * image.spacing, light_columns=False)
+    every = finished(image)
+    apart = finished(image, min_distance=1.2 * image.spacing)
     assert apart.nearest_distances().min() >= 1.1 * image.spacing
     assert len(apart) < 0.7 * len(every)
-    assert len(finished(image, threshold=1.5, light_columns=False)) == 0
+    assert len(finished(image, threshold=1.5)) == 0
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from semrt.data import Micrograph
     from semrt.tasks.column_input import ColumnInput
-    from semrt.tasks.column_places import MapPrecision
 
 __all__ = ["check_image", "disk_radius", "found_columns"]
 
@@ -46,13 +45,13 @@ def found_columns(
     threshold: float,
     places: str,
     light_columns: bool,
-    precision: MapPrecision | None,
+    by_network: bool,
     n_threads: int | None,
 ) -> AtomColumns:
     """Find the disks in a map, and fit columns to the counts as they were recorded.
 
     probability: (h, w) of the planes in `seen`, 0 to 1.  clean: (h, w), the columns alone in the planes' spreads.
-    precision: of the map's disks, None where the map is no better than the image itself.
+    by_network: a network made the map.
     Other options as those of Columns.finish.  Raises InvalidOption.
     """
     if min_distance is not None and not (np.isfinite(min_distance) and min_distance >= 1):
@@ -99,8 +98,10 @@ def found_columns(
             measured,
             scale=seen.scale,
             nearest=nearest,
+            threshold=threshold,
             light_columns=light_columns,
-            precision=precision if places == "best" else None,
+            by_network=by_network,
+            weigh=places == "best",
             n_threads=n_threads,
         )
     return replace(found, notes=_notes(measured.intensity, len(found), seen.confidence))

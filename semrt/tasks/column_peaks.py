@@ -53,7 +53,7 @@ class ColumnPeaks:
             threshold=threshold,
             places=places,
             light_columns=light_columns,
-            precision=None,
+            by_network=False,
             n_threads=n_threads,
         )
 

@@ -22,7 +22,11 @@ __all__ = ["NETWORK", "PLACES", "MapPrecision", "fitted"]
 PLACES = ("best", "counts", "map")
 """A fit to the counts weighed with the map, the fit alone, or the map alone."""
 SIGNIFICANT, SIGNIFICANT_ALONE = 3.0, 5.0
-"""Least heights over their standard deviations, of columns in the map and of those that the counts alone show."""
+"""Least heights over their standard deviations, of columns in a map that knows no more than the counts, and of those
+that the counts alone show."""
+SIGMA_IN_SCORES, MOST_SIGMAS, EVIDENCE = 0.15, 6.0, 0.65
+"""What a standard deviation of height adds to a network's score, up to how many, and what both must have together above
+the least score: as it separates columns from speckle best on simulated images."""
 FITTED = ("y", "x", "sigma_y", "sigma_x", "intensity", "background")
 MEDIAN_OF_SQUARE = 0.455  # of a normal deviate
 AT_ODDS = 2.0
@@ -52,35 +56,44 @@ def fitted(
     *,
     scale: tuple[float, float],
     nearest: float,
+    threshold: float,
     light_columns: bool,
-    precision: MapPrecision | None,
+    by_network: bool,
+    weigh: bool,
     n_threads: int | None,
 ) -> AtomColumns:
     """Fit all columns together to the counts, and leave out those that the counts do not bear out.
 
     found: where the map has them.  scale: of the map, in px of it for each px of the image.
     nearest: least distance of a column that only the counts show to the others [px].
-    precision: of the map, if it may have a say.
+    threshold: the least score that the map's columns were chosen by.
+    light_columns: keep those that only the counts show.
+    by_network: the map is a network's, which tells columns from what looks like them.  weigh: so it has a say in where
+        they are, too.
     """
     # Columns that nobody asked for disturb those beside them all the same.
     fit = refine_columns(measured.intensity, found.positions, find_missing=True, n_threads=n_threads)
     new = fit.source < 0
     sigma = np.stack([fit.sigma_y, fit.sigma_x], axis=1)
     inside = ((fit.positions >= -0.5) & (fit.positions <= np.array(measured.shape) - 0.5)).all(1)
-    kept = inside & np.isfinite(sigma).all(1)
-    kept &= fit.intensity > np.where(new, SIGNIFICANT_ALONE, SIGNIFICANT) * fit.intensity_sigma
+    assert found.column_map is not None
+    # What only the counts show has the probability that the map gives it.
+    score = np.where(new, _nearest_pixel(found.column_map, fit.positions), found.score[fit.source])
+    significance = np.divide(fit.intensity, fit.intensity_sigma, where=fit.intensity_sigma > 0, out=np.zeros(len(fit)))
+    borne_out = significance > np.where(new, SIGNIFICANT_ALONE, SIGNIFICANT)
+    if by_network:
+        both = score + SIGMA_IN_SCORES * np.clip(significance, 0, MOST_SIGMAS)
+        borne_out = np.where(new, borne_out, both > threshold + EVIDENCE)
+    kept = inside & np.isfinite(sigma).all(1) & (fit.intensity > 0) & borne_out
     apart = np.zeros(len(fit))
     apart[kept] = nearest_distances(fit.y[kept], fit.x[kept])
     kept &= ~new | (light_columns & (apart >= nearest))
 
     positions = fit.positions
-    if precision is not None and (both := kept & ~new).any():
-        positions[both], sigma[both] = weighed(
-            positions[both], sigma[both], found.positions[fit.source[both]], np.array(scale), precision
+    if by_network and weigh and (in_both := kept & ~new).any():
+        positions[in_both], sigma[in_both] = weighed(
+            positions[in_both], sigma[in_both], found.positions[fit.source[in_both]], np.array(scale), NETWORK
         )
-    assert found.column_map is not None
-    # What only the counts show has the probability that the map gives it.
-    score = np.where(new, _nearest_pixel(found.column_map, fit.positions), found.score[fit.source])
     order = np.flatnonzero(kept)[np.argsort(-score[kept], kind="stable")]
     return replace(
         found,

@@ -15,7 +15,6 @@ from semrt.tasks.column_input import (
     SMALLEST_SCALE,
     network_input,
 )
-from semrt.tasks.column_places import NETWORK
 from semrt.tasks.column_spacing import column_spacing
 
 if TYPE_CHECKING:
@@ -55,7 +54,7 @@ class Columns:
         min_distance: float | None = None,
         threshold: float = 0.3,
         places: str = "best",
-        light_columns: bool = True,
+        light_columns: bool = False,
         n_threads: int | None = None,
     ) -> AtomColumns:
         """Find the disks in the network's map, and fit columns to the counts as they were recorded.
@@ -63,7 +62,8 @@ class Columns:
         min_distance: of columns [px]; 0.4 of the spacing when None.  threshold: the least score of a column, 0 to 1.
         places: "counts" fits them to the counts; "best" weighs that, where noise leaves it less certain, with where the
         network saw the disk; "map" is the disk alone, without sigma.
-        light_columns: look for faint columns in what the fit leaves over.
+        light_columns: also take what only the counts show, in what the fit leaves over: faint columns that the network
+        may have missed, and more speckle that looks like them.
         Raises InvalidOption.
         """
         # The geometry again, rather than carried: it takes a hundredth of the network's time.
@@ -78,7 +78,7 @@ class Columns:
             threshold=threshold,
             places=places,
             light_columns=light_columns,
-            precision=NETWORK,
+            by_network=True,
             n_threads=n_threads,
         )
 
