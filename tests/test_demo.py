@@ -146,6 +146,15 @@ def test_bench_tells_load_first_call_latency_and_throughput_apart():
     assert [line.split()[0] for line in lines] == ["kriging", "load", "first", "latency", "run", "throughput"]
 
 
+@pytest.mark.parametrize("model", ["columns", "column-peaks"])
+def test_bench_simulates_what_a_model_takes(model):
+    told = json.loads(run("bench", model, "--size", "96x80", "--runs", "10", "--at-most", "0", "--json").stdout)
+    assert told["input"] == {"shape": [96, 80]}
+    refused = run("bench", model, "--pattern", "clv")
+    assert refused.exit_code == 2
+    assert refused.stderr == f"semrt: --pattern, --coverage: {model} takes no sparse scans; leave them out\n"
+
+
 def test_doctor_tries_everything_and_says_ready():
     result = run("doctor", "--json")
     told = json.loads(result.stdout)

@@ -58,7 +58,7 @@ def test_an_input_unlike_the_training_is_refused_where_no_fallback_is_allowed(se
 
 
 def test_auto_takes_the_first_that_is_installed_and_says_so_in_a_line(session):
-    line = rf"^box: {OUTSIDE}; median runs instead \(statistics is installed\); choose with fallback=\"dip\", "
+    line = rf"^box: {OUTSIDE}; median runs instead \(statistics is installed\); choose with fallback="
     with pytest.warns(UserWarning, match=line):
         result = engine.infer(unlike(), session, gain=2.0, offset=1.0)
     np.testing.assert_array_equal(result.intensity, median(unlike(), 2.0))

@@ -239,7 +239,7 @@ def test_a_benchmark_is_ended_by_ctrl_c_and_not_measured_on():
     end = time.monotonic() + 0.5
     interrupt_once(lambda: time.monotonic() > end)
     with pytest.raises(KeyboardInterrupt):
-        bench("heat", sparse(), runs=10, iterations=10, pause=0.01)
+        bench("heat", lambda accepts: sparse(), runs=10, iterations=10, pause=0.01)
 
 
 def test_a_demo_that_is_interrupted_shows_the_best_so_far_and_says_so(tmp_path, monkeypatch):

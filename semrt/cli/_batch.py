@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["Batch", "Summary"]
 
 SOME_FAILED = 1
-CHOICES = "--fallback dip|classical|none"
 
 
 @dataclass
@@ -107,7 +106,7 @@ class Batch:
                 shown.within(source.name, done, total, what)
 
             def fell_back(source: Path, fallback: Mapping[str, Any]) -> None:
-                shown.say(f"semrt: note: {source}: {engine.fallback_line(fallback, CHOICES)}")
+                shown.say(f"semrt: note: {source}: {engine.fallback_line(fallback, '--fallback {}')}")
 
             def ask_to_stop() -> None:
                 summary.interrupted = True

@@ -1,4 +1,4 @@
-"""A micrograph of which the truth is known, and a sparse scan of it."""
+"""Measurements of which the truth is known: what a model takes, simulated."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from semrt import io, scan
-from semrt.data import Micrograph
-from semrt.errors import InvalidValue
+from semrt.data import EnergyStack, Micrograph, SparseScan
+from semrt.errors import InvalidOption, InvalidValue
 from semrt.simulate import detector, micrographs
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
-    from semrt.data import SparseScan
-
-__all__ = ["KIND", "SimulatedScan", "simulated_scan"]
+__all__ = ["KIND", "SimulatedScan", "simulated_input", "simulated_scan"]
 
 KIND = "crystallites"
 PIXEL_SIZE = 0.5  # [nm]
@@ -30,6 +29,40 @@ class SimulatedScan:
     truth: Micrograph
     path: scan.ScanPath
     measured: SparseScan
+
+
+def simulated_input(
+    accepts: Iterable[type],
+    model: str,
+    *,
+    shape: tuple[int, int],
+    seed: int,
+    pattern: str | None = None,
+    coverage: float | None = None,
+) -> SparseScan | Micrograph | EnergyStack:
+    """What a model of that name takes, of a shape; a seed gives the same again.
+
+    pattern, coverage: of a sparse scan; None for a spiral over a twentieth of the pixels.
+    Raises InvalidOption for a pattern or coverage of what is no scan, and for what nobody can simulate.
+    """
+    kinds = set(accepts)
+    if SparseScan in kinds:
+        return simulated_scan(pattern or "clv", 0.05 if coverage is None else coverage, seed, shape=shape).measured
+    if pattern is not None or coverage is not None:
+        raise InvalidOption(f"--pattern, --coverage: {model} takes no sparse scans; leave them out")
+    rng = np.random.default_rng(seed)
+    if Micrograph in kinds:  # the one model that takes whole images looks for columns
+        from semrt.simulate.columns import Imaging, Specimen, record
+
+        imaging = Imaging(probe_sigma=2.8, dose=60.0, level=0.12, read_noise=1.5)
+        image = record(Specimen("square", 14, angle=7), imaging, shape, rng, bound=False)
+        return Micrograph(image.counts, image.pixel_size)
+    if EnergyStack in kinds:
+        from semrt.simulate.layers import Recording, draw
+
+        sample = draw(rng, shape, "perlin", recording=Recording())
+        return EnergyStack(sample.intensity, sample.energies)
+    raise InvalidOption(f"{model}: there is nothing to simulate that it takes")
 
 
 def simulated_scan(

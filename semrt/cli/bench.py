@@ -20,9 +20,9 @@ __all__ = ["bench"]
 @click.option(
     "--size", "shape", type=_values.shape, default="512", show_default=True, metavar="PX", help="Of the field."
 )
-@click.option("--pattern", default="clv", show_default=True, help="Scan pattern.")
-@click.option("--coverage", type=_values.coverage, default="1/20", show_default=True, help="Fraction of the pixels.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the simulated micrograph and the scan.")
+@click.option("--pattern", help="Scan pattern, of a model that takes sparse scans.  [default: clv]")
+@click.option("--coverage", type=_values.coverage, help="Fraction of the pixels, of such a model.  [default: 1/20]")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of what is simulated.")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:N; auto is the fastest that opens.")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads of the processor; one for each core by default.")
 @click.option("--precision", default="fp32", show_default=True, help="fp32, or one of the model's variants.")
@@ -34,17 +34,16 @@ __all__ = ["bench"]
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, with the environment.")
 def bench(model: str, as_json: bool, **given: Any) -> None:
-    """Measure how fast a model is on this computer, on a simulated scan in memory.
+    """Measure how fast a model is on this computer, on what it takes, simulated, in memory.
 
-    After a warm-up: latency from scan to result with one in flight, and throughput of a saturated pipeline. Loading and
-    the first call stand on their own lines. A 99th percentile needs --runs 1000.
+    After a warm-up: latency from measurement to result with one in flight, and throughput of a saturated pipeline.
+    Loading and the first call stand on their own lines. A 99th percentile needs --runs 1000.
     """
-    from semrt.cli._simulated import simulated_scan
+    from semrt.cli._simulated import simulated_input
     from semrt.report.benchmark import bench as measure
 
-    drawn = (given.pop(name) for name in ("pattern", "coverage", "seed"))
-    scan = simulated_scan(*drawn, shape=given.pop("shape")).measured
-    report = measure(model, scan, **given)
+    drawn = {name: given.pop(name) for name in ("shape", "seed", "pattern", "coverage")}
+    report = measure(model, lambda accepts: simulated_input(accepts, model, **drawn), **given)
     if as_json:
         click.echo(json.dumps(report))
     else:
@@ -53,11 +52,13 @@ def bench(model: str, as_json: bool, **given: Any) -> None:
 
 
 def _lines(report: Mapping[str, Any]) -> list[str]:
-    model, device, scan, flow = report["model"], report["device"], report["scan"], report["throughput"]
-    size = " x ".join(map(str, scan["shape"]))
+    model, device, seen, flow = report["model"], report["device"], report["input"], report["throughput"]
+    size = " x ".join(map(str, seen["shape"])) + " px"
+    if "coverage" in seen:
+        size += f", coverage {_values.coverage_text(seen['coverage'])}"
     version = f" {model['version']}" if "version" in model else ""
     lines = [
-        f"{model['name']}{version} on {device['used']}, {size} px, coverage {_values.coverage_text(scan['coverage'])}",
+        f"{model['name']}{version} on {device['used']}, {size}",
         f"{'load':<14} {report['load_ms']:9.1f} ms",
         f"{'first call':<14} {report['first_call_ms']:9.1f} ms",
         f"{'latency':<14} {_percentiles(report['latency'])}   {report['latency']['runs']} runs, one in flight",

@@ -4,6 +4,15 @@
 """
 
 from semrt.engine.fallback import FALLBACKS, fallback_line
-from semrt.engine.serve import find_model, find_solver, infer, infer_many, open_model
+from semrt.engine.serve import accepted_by, find_model, find_solver, infer, infer_many, open_model
 
-__all__ = ["FALLBACKS", "fallback_line", "find_model", "find_solver", "infer", "infer_many", "open_model"]
+__all__ = [
+    "FALLBACKS",
+    "accepted_by",
+    "fallback_line",
+    "find_model",
+    "find_solver",
+    "infer",
+    "infer_many",
+    "open_model",
+]

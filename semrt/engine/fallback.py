@@ -24,14 +24,21 @@ TITLES = {"dip": "the Deep Image Prior"}
 
 @dataclass(frozen=True, eq=False)
 class Fallback:
-    """A solver that stands in for a network.  chosen: why this one."""
+    """A solver that stands in for a network.  chosen: why this one.  choices: what else could be asked for."""
 
     road: SolverRoad
     chosen: str
+    choices: tuple[str, ...]
 
     def record(self, model: Mapping[str, Any], why: str) -> dict[str, Any]:
         """What the provenance says of it.  model: that it runs instead of.  why: the network must not be used."""
-        return {"instead_of": dict(model), "solver": self.road.name, "why": why, "chosen": self.chosen}
+        return {
+            "instead_of": dict(model),
+            "solver": self.road.name,
+            "why": why,
+            "chosen": self.chosen,
+            "choices": list(self.choices),
+        }
 
 
 def choose_fallback(
@@ -54,16 +61,18 @@ def choose_fallback(
         solver, chosen = choices[wanted], AS_ASKED
     if device.partition(":")[0] not in devices_of(solver):
         device = "auto"  # what was asked for was asked of the network
-    return Fallback(SolverRoad.of(solver, device, threads, chosen_for(solver.solve, options)), chosen)
+    return Fallback(
+        SolverRoad.of(solver, device, threads, chosen_for(solver.solve, options)), chosen, (*task.fallbacks, "none")
+    )
 
 
-def fallback_line(fallback: Mapping[str, Any], choices: str) -> str:
+def fallback_line(fallback: Mapping[str, Any], ask: str) -> str:
     """Say in a line what runs instead of which model, why, and how to choose.
 
-    fallback: as the provenance has it.  choices: how the reader chooses, said where nobody chose.
+    fallback: as the provenance has it.  ask: how to ask for one, such as "--fallback {}"; said where nobody did.
     """
     solver, chosen = fallback["solver"], fallback["chosen"]
-    hint = "" if chosen == AS_ASKED else f"; choose with {choices}"
+    hint = "" if chosen == AS_ASKED else "; choose with " + ask.format("|".join(fallback["choices"]))
     runs = f"{TITLES.get(solver, solver)} runs instead ({chosen})"
     return f"{fallback['instead_of']['name']}: {fallback['why']}; {runs}{hint}"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from semrt import models, pipeline
-from semrt.backends import BACKENDS, open_session, parse_device
+from semrt.backends import BACKENDS, Session, open_session, parse_device
 from semrt.engine.choice import choose_road
 from semrt.engine.fallback import fallback_line
 from semrt.engine.solver_road import check_solver
@@ -20,7 +20,6 @@ from semrt.tasks import TASKS, Solver, find_task
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from semrt.backends import Session
     from semrt.engine.road import State
     from semrt.tasks import Progress
 
@@ -68,6 +67,12 @@ def find_solver(model: str | Path) -> Solver | None:
     return task if isinstance(task, Solver) else None
 
 
+def accepted_by(model: Session | Solver) -> tuple[type, ...]:
+    """The types of measurement that a model takes."""
+    task = find_task(model.manifest.task) if isinstance(model, Session) else model
+    return task.accepts if isinstance(task.accepts, tuple) else (task.accepts,)
+
+
 def infer(
     measured: Any,
     model: Session | Solver,
@@ -103,7 +108,7 @@ def infer(
     folder = None if checkpoint is None else Path(checkpoint)
     state = road.prepare(measured)
     if state.fallback is not None and fallback == "auto":
-        line = fallback_line(state.fallback, 'fallback="dip", "classical" or "none"')
+        line = fallback_line(state.fallback, 'fallback="{}"')
         warnings.warn(line, stacklevel=3)  # told of the line that called semrt.infer
     result = road.finish(road.run(state, progress, lambda: folder))
     for note in notes_of(result):

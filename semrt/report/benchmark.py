@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import time
@@ -15,14 +16,14 @@ import numpy as np
 
 import semrt
 from semrt import engine
+from semrt.data import SparseScan
 from semrt.errors import Interrupted
 from semrt.report.timing import Latency, measure, warm_up
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Callable, Generator, Mapping
 
     from semrt.backends import Session
-    from semrt.data import Micrograph, SparseScan
     from semrt.pipeline import Outcome
     from semrt.tasks import Solver
 
@@ -33,7 +34,7 @@ STOPS = ("prepare", "run", "network", "finish")
 
 def bench(
     model: str,
-    measured: SparseScan,
+    simulated: Callable[[tuple[type, ...]], Any],
     *,
     device: str = "auto",
     threads: int | None = None,
@@ -42,16 +43,19 @@ def bench(
     at_most: float = 20.0,
     **settings: Any,
 ) -> dict[str, Any]:
-    """Measure a model on one scan, over and over.
+    """Measure a model on one measurement, over and over.
 
+    simulated: makes one of the types that the model takes.
     runs: of the latency, and again of the throughput; fewer once either has taken `at_most` seconds, but at least ten.
     settings: as engine.infer takes them.  Raises what opening the model and inferring raise.
 
-    Latency is from scan to result with one in flight; throughput is of a saturated pipeline, whose stages overlap.
+    Latency is from measurement to result with one in flight; throughput is of a full pipeline, whose stages overlap.
     """
     started = time.perf_counter()
     with engine.open_model(model, device, threads=threads, precision=precision) as opened:
         loaded = time.perf_counter()
+        measured = simulated(engine.accepted_by(opened))
+        simulated_at = time.perf_counter()
         settings = {"device": device, "threads": threads, "fallback": "none", **settings}
         first_result = _infer(measured, opened, settings)
         first = time.perf_counter()
@@ -63,16 +67,17 @@ def bench(
         "model": made["model"],
         "device": made["device"],
         "tiling": made.get("tiling"),
-        "scan": {"shape": list(measured.shape), "coverage": measured.coverage},
+        "input": {"shape": list(measured.shape)}
+        | ({"coverage": measured.coverage} if isinstance(measured, SparseScan) else {}),
         "load_ms": 1000 * (loaded - started),
-        "first_call_ms": 1000 * (first - loaded),
+        "first_call_ms": 1000 * (first - simulated_at),
         "latency": latency.summary(),
         "stops": {stop: spent.summary() for stop, spent in stops.items()},
         "throughput": {
             "images": images,
             "seconds": seconds,
             "images_per_second": images / seconds,
-            "megapixels_per_second": images * measured.visited.size / seconds / 1e6,
+            "megapixels_per_second": images * math.prod(measured.shape[-2:]) / seconds / 1e6,
         },
         "environment": environment(),
     }
@@ -94,7 +99,7 @@ def environment() -> dict[str, Any]:
 
 
 def _latency(
-    opened: Session | Solver, measured: SparseScan, settings: Mapping[str, Any], runs: int, at_most: float
+    opened: Session | Solver, measured: Any, settings: Mapping[str, Any], runs: int, at_most: float
 ) -> tuple[Latency, dict[str, Latency]]:
     spent: dict[str, list[float]] = defaultdict(list)
 
@@ -107,15 +112,15 @@ def _latency(
     return latency, {stop: Latency(np.asarray(spent[stop])) for stop in STOPS if stop in spent}
 
 
-def _infer(measured: SparseScan, opened: Session | Solver, settings: Mapping[str, Any]) -> Micrograph:
-    result: Micrograph = engine.infer(measured, opened, **settings)
+def _infer(measured: Any, opened: Session | Solver, settings: Mapping[str, Any]) -> Any:
+    result = engine.infer(measured, opened, **settings)
     if result.provenance.get("interrupted"):  # the best so far is nothing to measure
         raise Interrupted
     return result
 
 
 def _throughput(
-    opened: Session | Solver, measured: SparseScan, settings: Mapping[str, Any], runs: int, at_most: float
+    opened: Session | Solver, measured: Any, settings: Mapping[str, Any], runs: int, at_most: float
 ) -> tuple[int, float]:
     """Number of images, and the seconds they took once the pipeline was full."""
     outcomes = engine.infer_many(range(runs + 1), opened, lambda _: measured, lambda _, result: None, **settings)
