@@ -275,6 +275,8 @@ def test_the_published_networks_have_graphs_that_give_the_same_at_any_size(name)
         assert [axes[axis].dim_param for axis in (0, -2, -1)] == ["batch", "height", "width"]
     errors = verify(in_torch(network), onnx_run(graph.SerializeToString(), threads=1), batches(network))
     assert errors["relative_rms"] < 1e-5
+    half = onnx_run(half_precision(graph).SerializeToString(), threads=1)
+    verify(in_torch(network), half, batches(network), limit=1e-2)
 
 
 @pytest.mark.parametrize(
