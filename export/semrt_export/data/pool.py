@@ -33,6 +33,12 @@ class Sample(NamedTuple):
     inputs: NDArray[np.floating]
     target: NDArray[np.floating]
 
+    def turned(self, rng: np.random.Generator) -> Sample:
+        """The sample flipped and transposed at random, where every channel is a map, and none knows a direction."""
+        turns = rng.random(3) < 0.5
+        steps = tuple(slice(None, None, -1 if turn else 1) for turn in turns[:2])
+        return Sample(*(part[:, *steps].swapaxes(1, 2) if turns[2] else part[:, *steps] for part in self))
+
 
 @dataclass(frozen=True)
 class SamplePool:

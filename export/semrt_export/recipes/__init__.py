@@ -18,6 +18,7 @@ __all__ = ["RECIPES", "recipe"]
 RECIPES = {
     "columns": "semrt_export.recipes.columns:ColumnsRecipe",
     "infill": "semrt_export.recipes.infill:InfillRecipe",
+    "layers": "semrt_export.recipes.layers:LayersRecipe",
 }
 
 

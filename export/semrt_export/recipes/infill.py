@@ -89,9 +89,7 @@ class InfillRecipe:
 
     def augment(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """Flips and a transposition: every channel is a map, and none knows a direction."""
-        turns = rng.random(3) < 0.5
-        steps = tuple(slice(None, None, -1 if turn else 1) for turn in turns[:2])
-        return Sample(*(part[:, *steps].swapaxes(1, 2) if turns[2] else part[:, *steps] for part in sample))
+        return sample.turned(rng)
 
     def loss(self, predicted: Tensor, inputs: Tensor, target: Tensor) -> Tensor:
         """`criterion` of LOSSES, relative to the first guess."""

@@ -1,0 +1,81 @@
+"""Images of layers at many energies as the network sees them, with how thick the layers are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from semrt.data import EnergyStack
+from semrt.simulate.layers import Recording, draw, draw_recording, split_seed
+from semrt.tasks.layer_input import THICKEST, layer_input
+from semrt_export.data.pool import Sample
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from semrt.simulate.layers import LayerSample
+
+__all__ = ["RECORDINGS", "HeldOutLayers", "LayerSampleMaker", "held_out_layers"]
+
+REPO = 0.7  # share of the samples that follow the published model
+RECORDINGS = {
+    "exact": Recording(),
+    "offset": Recording(offset=0.01),
+    "gain": Recording(gain=0.01),
+    "blur": Recording(blur=0.7),
+}
+
+
+@dataclass(frozen=True)
+class LayerSampleMaker:
+    """Makes training samples of the layers network; sample i is the same in every process.
+
+    side [px] of a sample.  Inputs (c, side, side), targets (2, side, side): gold and aluminium in THICKEST.
+    """
+
+    side: int = 128
+
+    def __call__(self, index: int) -> Sample:
+        """Make sample `index`."""
+        rng = split_seed("train", index)
+        variant = "repo" if rng.random() < REPO else "phys"
+        sample = draw(rng, (self.side, self.side), recording=draw_recording(rng), variant=variant)
+        return Sample(_planes(sample, variant), _target(sample))
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOutLayers:
+    """A stack for proof.
+
+    images: what it is called in tables.  planes: the network's input.  thickness: (2, ny, nx) [nm], the truth.
+    """
+
+    images: str
+    planes: NDArray[np.float32]
+    thickness: NDArray[np.float32]
+
+
+def held_out_layers(number: int, *, side: int = 128) -> Iterator[HeldOutLayers]:
+    """Stacks of the validation split: `number` of each recording of Perlin layers in both variants, and of strips."""
+    at = 0
+    for images, kind, variant, recording in [
+        *((f"perlin, {name}", "perlin", "repo", recording) for name, recording in RECORDINGS.items()),
+        ("perlin, phys", "perlin", "phys", Recording()),
+        ("strips", "strips", "repo", Recording()),
+    ]:
+        for _ in range(number):
+            sample = draw(split_seed("validation", at), (side, side), kind, recording=recording, variant=variant)
+            yield HeldOutLayers(images, _planes(sample, variant), sample.thickness)
+            at += 1
+
+
+def _planes(sample: LayerSample, variant: str) -> NDArray[np.float32]:
+    return layer_input(EnergyStack(sample.intensity, sample.energies), variant).planes
+
+
+def _target(sample: LayerSample) -> NDArray[np.float32]:
+    return sample.thickness / np.array(THICKEST, np.float32)[:, None, None]
