@@ -32,6 +32,7 @@ def infer(
     device: str = "auto",
     threads: int | None = None,
     precision: str = "fp32",
+    solver: str | None = None,
     tile: int | None = None,
     batch: int | None = None,
     fallback: str = "auto",
@@ -43,8 +44,9 @@ def infer(
 
     The last few models stay open, so that a loop over images opens its model once.  Parameters are those of
     open_session and engine.infer; raises what they raise.
+    solver: what does the work of a model's network, such as "mrf" of layers; None or "network" for the network itself.
     """
-    found = engine.find_model(model, device, precision)
+    found = engine.find_model(model, device, precision, solver)
     opened = found if isinstance(found, Solver) else _session(found, device, threads, precision)
     return engine.infer(
         measured,

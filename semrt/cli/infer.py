@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["infer"]
 
 FILE = click.Path(path_type=Path)
-FLAGS = ("denoise", "network", "max_iterations", "max_seconds", "seed")
+FLAGS = ("denoise", "variant", "network", "max_iterations", "max_seconds", "seed")
 """Options of a model that have a flag of their own."""
 
 
@@ -57,7 +57,9 @@ FLAGS = ("denoise", "network", "max_iterations", "max_seconds", "seed")
     help="For scans unlike those of the training: a Deep Image Prior, the classical method, or refuse them;"
     " auto is the first that is installed.",
 )
+@click.option("--solver", metavar="NAME", help="What does a model's work without its network, such as mrf of layers.")
 @click.option("--denoise", is_flag=True, help="Estimate visited pixels too, instead of keeping what was measured.")
+@click.option("--variant", metavar="NAME", help="Of layers: the physics, repo (as published) or phys.")
 @click.option("--network", metavar="NAME", help="Of dip: conv-decoder, deep-decoder, hour-glass or skip.")
 @click.option("--max-iterations", type=int, metavar="N", help="Of dip: where fitting ends at the latest.")
 @click.option("--max-seconds", type=float, metavar="S", help="Of dip: time for a scan, or for each slice of a stack.")
@@ -83,7 +85,7 @@ def infer(model: str, inputs: tuple[str, ...], **given: Any) -> int:
     if given["skip_existing"] and given["overwrite"]:
         raise InvalidOption("--skip-existing and --overwrite contradict each other; give one of them")
     settings = {name: given[name] for name in ("tile", "batch", "fallback", "device", "threads")} | _task_options(given)
-    name, kind = _name_and_kind(model, given["device"], given["precision"])
+    name, kind = _name_and_kind(model, given["device"], given["precision"], given["solver"])
     saves = checked_saves(name, kind, given["saves"])
     sources = io.expand_inputs(inputs, recursive=given["recursive"])
     targets = io.output_paths(sources, name, given["output"], _suffix(given["suffix"]), kind.FORMATS)
@@ -93,7 +95,8 @@ def infer(model: str, inputs: tuple[str, ...], **given: Any) -> int:
     preview = given["preview"] or given["spectra"]
     if not (given["overwrite"] or given["skip_existing"]):
         _results.refuse_existing(targets.values(), preview=preview, kind=kind, saves=saves)
-    with engine.open_model(model, given["device"], threads=given["threads"], precision=given["precision"]) as opened:
+    how = {name: given[name] for name in ("threads", "precision", "solver")}
+    with engine.open_model(model, given["device"], **how) as opened:
         batch = Batch(
             opened,
             header=_header(name, opened, kind.INPUT, len(targets), len(skipped)),
@@ -128,16 +131,17 @@ def _task_options(given: Mapping[str, Any]) -> dict[str, Any]:
     return options | {name: given[name] for name in FLAGS if given[name] is not None and given[name] is not False}
 
 
-def _name_and_kind(model: str, device: str, precision: str) -> tuple[str, Kind]:
+def _name_and_kind(model: str, device: str, precision: str, solver: str | None) -> tuple[str, Kind]:
     """Find the model before any work: what results are named after it, and of which kind they are."""
     from semrt import engine
     from semrt.cli._kinds import kind_of
+    from semrt.engine.solver_road import name_of
     from semrt.models import Manifest
     from semrt.tasks import find_task, result_of
 
-    found = engine.find_model(model, device, precision)
+    found = engine.find_model(model, device, precision, solver)
     if not isinstance(found, Path):
-        return model, kind_of(result_of(found))
+        return name_of(found), kind_of(result_of(found))
     manifest = Manifest.read(found)
     return manifest.name, kind_of(result_of(find_task(manifest.task)))
 

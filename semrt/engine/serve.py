@@ -6,7 +6,7 @@ import threading
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from semrt import models, pipeline
 from semrt.backends import BACKENDS, Session, open_session, parse_device
@@ -14,8 +14,9 @@ from semrt.engine.choice import choose_road
 from semrt.engine.fallback import fallback_line
 from semrt.engine.solver_road import check_solver
 from semrt.errors import Interrupted, InvalidOption, ModelNotFound
+from semrt.models import Manifest
 from semrt.provenance import notes_of
-from semrt.tasks import TASKS, Solver, find_task
+from semrt.tasks import TASKS, NetworkTask, Solver, find_task, solvers_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -23,18 +24,26 @@ if TYPE_CHECKING:
     from semrt.engine.road import State
     from semrt.tasks import Progress
 
-__all__ = ["find_model", "find_solver", "infer", "infer_many", "open_model"]
+__all__ = ["accepted_by", "find_model", "find_solver", "infer", "infer_many", "open_model"]
+
+NETWORK = "network"
+"""What the network of a model is called among its solvers."""
 
 
 @contextmanager
 def open_model(
-    model: str | Path, device: str = "auto", *, threads: int | None = None, precision: str = "fp32"
+    model: str | Path,
+    device: str = "auto",
+    *,
+    threads: int | None = None,
+    precision: str = "fp32",
+    solver: str | None = None,
 ) -> Iterator[Session | Solver]:
     """Open a model by name or folder: a session on a device, or a solver, which needs neither file nor device.
 
     Raises what find_model and open_session raise.
     """
-    found = find_model(model, device, precision)
+    found = find_model(model, device, precision, solver)
     if isinstance(found, Solver):
         yield found
     else:
@@ -42,23 +51,43 @@ def open_model(
             yield session
 
 
-def find_model(model: str | Path, device: str = "auto", precision: str = "fp32") -> Path | Solver:
+def find_model(
+    model: str | Path, device: str = "auto", precision: str = "fp32", solver: str | None = None
+) -> Path | Solver:
     """Find what is called so: a solver, or the folder of a trained model.
 
+    solver: what a trained model calls the method that is to do its work without its network; "network" for none.
     Raises ModelNotFound; InvalidOption for a device or precision that nobody knows or that a solver cannot have;
     MissingDependency for a solver that lacks the package it needs.
     """
     if device != "auto":
         parse_device(device, BACKENDS)
-    if (solver := find_solver(model)) is None:
+    if (found := find_solver(model)) is None:
         try:
-            return models.find(model)
+            folder = models.find(model)
         except ModelNotFound:
             raise ModelNotFound(model, {*models.available(), *filter(find_solver, TASKS)}) from None
-    check_solver(str(model), solver, device)
+        if solver is None or solver == NETWORK:
+            return folder
+        model, found = _in_its_place(folder, solver)
+    elif solver is not None:
+        raise InvalidOption(f"solver {solver!r}: {model} is one itself; leave it out")
+    check_solver(str(model), found, device)
     if precision != "fp32":
         raise InvalidOption(f"precision {precision!r}: {model} is no network; leave the precision out")
-    return solver
+    return found
+
+
+def _in_its_place(folder: Path, solver: str) -> tuple[str, Solver]:
+    """The solver that a trained model calls so, and its name in TASKS.  Raises InvalidOption."""
+    manifest = Manifest.read(folder)
+    task = find_task(manifest.task)
+    choices = solvers_of(task) if isinstance(task, NetworkTask) else {}
+    if not choices:
+        raise InvalidOption(f"solver {solver!r}: {manifest.name} has none but its network; leave it out")
+    if solver not in choices:
+        raise InvalidOption.unknown(f"{manifest.name}: solver", solver, [*choices, NETWORK])
+    return choices[solver], cast("Solver", find_task(choices[solver]))
 
 
 def find_solver(model: str | Path) -> Solver | None:

@@ -9,9 +9,19 @@ from importlib import import_module
 from typing import cast
 
 from semrt.errors import InvalidOption
-from semrt.tasks.base import NetworkTask, Progress, Solver, devices_of, package_of, result_of
+from semrt.tasks.base import NetworkTask, Progress, Solver, devices_of, package_of, result_of, solvers_of
 
-__all__ = ["TASKS", "NetworkTask", "Progress", "Solver", "devices_of", "find_task", "package_of", "result_of"]
+__all__ = [
+    "TASKS",
+    "NetworkTask",
+    "Progress",
+    "Solver",
+    "devices_of",
+    "find_task",
+    "package_of",
+    "result_of",
+    "solvers_of",
+]
 
 TASKS = {
     "column-peaks": "semrt.tasks.column_peaks:ColumnPeaks",
@@ -19,6 +29,7 @@ TASKS = {
     "dip": "semrt.tasks.dip:DeepImagePrior",
     "infill": "semrt.tasks.infill:Infill",
     "kriging": "semrt.tasks.kriging:Kriging",
+    "layers": "semrt.tasks.layers:Layers",
 }
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["NetworkTask", "Progress", "Solver", "devices_of", "package_of", "result_of"]
+__all__ = ["NetworkTask", "Progress", "Solver", "devices_of", "package_of", "result_of", "solvers_of"]
 
 
 @runtime_checkable
@@ -57,7 +57,10 @@ class NetworkTask(Protocol):
     """A task around a network: what goes in, what comes out; it knows no backend and no tiles.
 
     Options are the keyword-only parameters of prepare and finish; the engine refuses others. n_threads is none, but
-    given by the engine to a function that names it. It may say what it `gives`, as a Solver may.
+    given by the engine to a function that names it. It may say what it `gives`, as a Solver may, and more:
+
+    solvers: those in TASKS that do the same without a network, by what a user calls them, such as "mrf"; read with
+        solvers_of.
     """
 
     accepts: type | tuple[type, ...]
@@ -90,6 +93,12 @@ def package_of(solver: Solver) -> str | None:
     """The package that a solver needs; None where it needs no more than semrt itself."""
     package: str | None = getattr(solver, "requires", None)
     return package
+
+
+def solvers_of(task: NetworkTask) -> Mapping[str, str]:
+    """The solvers that do the same without a network, by what a user calls them; none where it says nothing."""
+    solvers: Mapping[str, str] = getattr(task, "solvers", {})
+    return solvers
 
 
 def result_of(task: Solver | NetworkTask) -> type:

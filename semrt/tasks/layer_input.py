@@ -21,12 +21,14 @@ if TYPE_CHECKING:
 
     Plane = NDArray[np.float32]
 
-__all__ = ["INPUT_CHANNELS", "N_COMPONENTS", "OUTPUT_CHANNELS", "THICKEST", "LayerInput", "layer_input"]
+__all__ = ["INPUT_CHANNELS", "LEAST_SIGMA", "N_COMPONENTS", "OUTPUT_CHANNELS", "THICKEST", "LayerInput", "layer_input"]
 
 N_COMPONENTS = 6
 """Of the logarithms of the spectra; the fourth is worth a quarter of the noise of a pixel already."""
 THICKEST = (15.0, 150.0)
 """Gold and aluminium [nm], the units of what flows through the network."""
+LEAST_SIGMA = 0.01
+"""Of the network's thicknesses, in these units; it is added in quadrature to what the network says, as in training."""
 INPUT_CHANNELS = (
     "gold",  # first guess of the pixel by itself, in THICKEST
     "aluminium",

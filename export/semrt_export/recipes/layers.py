@@ -10,7 +10,7 @@ import numpy as np
 from semrt.data import LayerMap
 from semrt.metrics import label_scores, thickness_mae
 from semrt.physics.backscatter import ENERGIES
-from semrt.tasks.layer_input import INPUT_CHANNELS, OUTPUT_CHANNELS, THICKEST
+from semrt.tasks.layer_input import INPUT_CHANNELS, LEAST_SIGMA, OUTPUT_CHANNELS, THICKEST
 from semrt_export.data.layers import LayerSampleMaker, held_out_layers
 from semrt_export.evaluate import Evaluation, Run, summary
 from semrt_export.losses import laplace_likelihood
@@ -34,13 +34,15 @@ class LayersRecipe:
     """How `layers` is made.
 
     side [px]: of the samples.  floor: of the standard deviations in the loss [thickest layers].
+    stem_scale: divisor of the resolution at which the network works; what is finer is folded into channels.
     held_out_stacks: of each kind to prove on.
     """
 
     side: int = 128
-    floor: float = 0.01
+    floor: float = LEAST_SIGMA
     pool_size: int = 12000
-    widths: tuple[int, ...] = (24, 40, 64, 96)
+    widths: tuple[int, ...] = (40, 64, 96)
+    stem_scale: int = 2
     held_out_stacks: int = 6
     schedule: Schedule = field(default=Schedule(batch=4, learning_rate=1e-3, weight_decay=1e-4), repr=False)
 
@@ -62,7 +64,7 @@ class LayersRecipe:
 
     def network(self) -> LayerNet:
         """A new network."""
-        return LayerNet(len(INPUT_CHANNELS), widths=self.widths)
+        return LayerNet(len(INPUT_CHANNELS), widths=self.widths, stem_scale=self.stem_scale)
 
     def sample_maker(self) -> Callable[[int], Sample]:
         """Random layers, recorded by random instruments."""
