@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Layers", "layer_map"]
 
-WORTH_A_NOTE = 0.004
-"""Deviation of an image from the model, relative, that thickness does not explain; noise leaves less of it."""
+WORTH_A_NOTE = 0.01
+"""Deviation of an image from the model, relative, that thickness does not explain; ideal images show up to 0.7 %."""
 
 
 class Layers:
-    """The `layers` model: the likeliest thickness in each pixel, and a network that knows neighbours and instruments."""
+    """The `layers` model: the likeliest thickness of each pixel, and a network that knows its neighbours."""
 
     accepts = EnergyStack
     gives = LayerMap

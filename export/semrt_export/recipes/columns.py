@@ -14,7 +14,6 @@ from semrt.simulate.columns import cases
 from semrt.tasks.column_input import INPUT_CHANNELS, OUTPUT_CHANNELS, STANDARD_SPACING
 from semrt_export.column_maps import classical_columns, f1_of, iou, map_columns, on_whole
 from semrt_export.data.columns import TARGETS, ColumnImageMaker, HeldOutColumns, held_out_columns
-from semrt_export.data.pool import Sample
 from semrt_export.evaluate import Evaluation, Run, summary
 from semrt_export.networks.column_net import ColumnNet
 from semrt_export.schedule import Schedule
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from torch import Tensor
+
+    from semrt_export.data.pool import Sample
 
 __all__ = ["ColumnsRecipe"]
 

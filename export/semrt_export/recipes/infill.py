@@ -11,7 +11,6 @@ import numpy as np
 from semrt.errors import InvalidOption
 from semrt.kernels import mask_statistics
 from semrt.tasks.infill import INPUT_CHANNELS
-from semrt_export.data.pool import Sample
 from semrt_export.data.real_images import find_images
 from semrt_export.data.sparse_scans import PATTERNS, HeldOutScan, SparseScanMaker, held_out_scans, random_visited
 from semrt_export.evaluate import Evaluation, Run, gain_db, summary
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from torch import Tensor
+
+    from semrt_export.data.pool import Sample
 
 __all__ = ["InfillRecipe"]
 
