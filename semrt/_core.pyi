@@ -1,4 +1,5 @@
 # Signatures of the C++ core. Arguments are refused, not converted: semrt.kernels converts.
+from collections.abc import Callable
 from typing import Any
 
 from numpy import bool_, float32, float64, int64
@@ -84,6 +85,36 @@ def refine_columns(
     threshold: float,
     n_threads: int,
 ) -> dict[str, Any]: ...
+
+# tilt
+def tilt_project(
+    volume: NDArray[float32], angles: NDArray[float64], n_detector: int, axis_offset: float, n_threads: int
+) -> NDArray[float32]: ...
+def tilt_back_project(
+    series: NDArray[float32], angles: NDArray[float64], shape: tuple[int, int], axis_offset: float, n_threads: int
+) -> NDArray[float32]: ...
+def tilt_sirt(
+    series: NDArray[float32],
+    angles: NDArray[float64],
+    volume: NDArray[float32],
+    axis_offset: float,
+    iterations: int,
+    relaxation: float,
+    nonnegative: bool,
+    progress: Callable[[int, int], object] | None,
+    n_threads: int,
+) -> None: ...
+def tilt_tv(
+    series: NDArray[float32],
+    angles: NDArray[float64],
+    volume: NDArray[float32],
+    axis_offset: float,
+    iterations: int,
+    weight: float,
+    nonnegative: bool,
+    progress: Callable[[int, int], object] | None,
+    n_threads: int,
+) -> None: ...
 
 # blend
 def cut_tile(

@@ -9,5 +9,6 @@ PYBIND11_MODULE(_core, m) {
     bindings::bind_fill(m);
     bindings::bind_kriging(m);
     bindings::bind_columns(m);
+    bindings::bind_tilt(m);
     bindings::bind_blend(m);
 }

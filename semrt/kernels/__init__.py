@@ -9,6 +9,7 @@ from semrt.kernels.hough import Circles, find_circles
 from semrt.kernels.kriging import Variogram, fit_variogram, krige
 from semrt.kernels.rasterise import Rasterised, rasterise, record
 from semrt.kernels.scan_order import nearest_order, serpentine_order
+from semrt.kernels.tilt import back_project_tilts, project_tilts, reconstruct_sirt, reconstruct_tv
 
 __all__ = [
     "Circles",
@@ -17,6 +18,7 @@ __all__ = [
     "RefinedColumns",
     "Variogram",
     "add_tile",
+    "back_project_tilts",
     "coil_lag",
     "cut_tile",
     "distance_to_sample",
@@ -26,7 +28,10 @@ __all__ = [
     "mask_statistics",
     "natural_neighbour",
     "nearest_order",
+    "project_tilts",
     "rasterise",
+    "reconstruct_sirt",
+    "reconstruct_tv",
     "record",
     "refine_columns",
     "serpentine_order",
