@@ -1,0 +1,77 @@
+"""The layers task around its network: from its answer to thickness, and which stacks it was not trained for."""
+
+import numpy as np
+import pytest
+
+from semrt.data import EnergyStack
+from semrt.physics.backscatter import ENERGIES, backscatter
+from semrt.simulate.layers import Recording, draw, split_seed
+from semrt.tasks.layer_input import LEAST_SIGMA, THICKEST
+from semrt.tasks.layers import Layers
+
+DOMAIN = {"energies_keV": ENERGIES.tolist()}
+UNIT = np.array(THICKEST, np.float32)[:, None, None]
+
+
+def drawn(number=0, shape=(40, 56), **recording):
+    sample = draw(split_seed("test", number), shape, "perlin", recording=Recording(**recording))
+    return sample, EnergyStack(sample.intensity, sample.energies, (2.0, 3.0), {"detector": "BSE"})
+
+
+def answered(sample, stack, log_sigma=-3.0, **options):
+    """What the task makes of a perfect network's answer."""
+    thickness = sample.thickness / UNIT
+    answer = np.concatenate([thickness, np.full_like(thickness, log_sigma)])
+    return Layers().finish(answer, Layers().prepare(stack, **options), stack, **options)
+
+
+def test_thickness_and_sigma_come_in_nanometres_with_what_the_stack_says_of_itself():
+    sample, stack = drawn()
+    result = answered(sample, stack)
+    np.testing.assert_allclose(result.thickness, sample.thickness, rtol=1e-5)
+    expected = np.hypot(np.exp(-3), LEAST_SIGMA) * np.array(THICKEST)
+    np.testing.assert_allclose(result.sigma[:, 5, 5], expected, rtol=1e-5)
+    assert result.pixel_size == (2.0, 3.0)
+    assert result.metadata == {"detector": "BSE"}
+    assert result.notes == ()
+
+
+def test_no_thickness_is_negative():
+    _, stack = drawn()
+    result = Layers().finish(np.full((4, *stack.shape[1:]), -0.1, np.float32), Layers().prepare(stack), stack)
+    assert result.thickness.max() == 0
+
+
+@pytest.mark.parametrize("noise", [0.01, 0.04])
+def test_the_residual_of_the_truth_is_the_noise(noise):
+    sample, stack = drawn(noise=noise)
+    result = answered(sample, stack)
+    np.testing.assert_array_equal(result.energies, ENERGIES)
+    np.testing.assert_allclose(result.residual, noise, rtol=0.1)
+
+
+def test_the_variant_decides_what_the_residual_is_measured_against():
+    sample, stack = drawn()
+    wrong = answered(sample, stack, variant="phys").residual
+    assert wrong.max() > 3 * answered(sample, stack).residual.max()
+
+
+def test_a_detector_with_a_gain_of_its_own_at_an_energy_is_told_of():
+    sample, stack = drawn(3)
+    gains = np.ones(31)
+    gains[12] = 1.05
+    shaky = EnergyStack((stack.intensity * gains[:, None, None]).astype(np.float32), stack.energies)
+    (note,) = answered(sample, shaky).notes
+    assert "at 17 keV" in note
+    assert "gain or an offset" in note
+
+
+def test_a_stack_of_the_trained_energies_is_inside_the_domain_and_another_says_both():
+    _, stack = drawn()
+    assert Layers().outside_domain(stack, DOMAIN) is None
+    thickness = np.zeros((2, 16, 16))
+    few = EnergyStack(backscatter(thickness, ENERGIES[:20]).astype(np.float32), ENERGIES[:20])
+    why = Layers().outside_domain(few, DOMAIN)
+    assert why == "trained on 31 energies from 5 to 35 keV, not 20 energies from 5 to 24 keV"
+    shifted = EnergyStack(stack.intensity, stack.energies + 0.5)
+    assert "from 5.5 to 35.5 keV" in Layers().outside_domain(shifted, DOMAIN)
