@@ -14,7 +14,7 @@ from semrt.cli import _values
 from semrt.errors import InvalidOption, OutputExists
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     Recipe = Callable[[], "Made"]
 
@@ -32,6 +32,7 @@ class Made:
     intensity: (ny, nx) or (n, ny, nx) float32.  settings: what was drawn, ready for JSON.
     summary: what there is to say of it in a line.  metadata: what the file itself must tell.
     columns: of a CSV of the truth, none without one.  truth: (m, ny, nx) in a file of its own, None without one.
+    angles: tilts [deg] for a file .tlt, one a line; none without one.
     """
 
     intensity: Any
@@ -41,6 +42,7 @@ class Made:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     columns: Mapping[str, Any] = field(default_factory=dict)
     truth: Any = None
+    angles: Sequence[float] = ()
 
 
 def library_options(shape: str = "256x256") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -90,7 +92,7 @@ def write_library(
     todo = {path: recipe for path, recipe in images.items() if path not in set(skipped)}
     if not (overwrite or skip_existing):
         for path in todo:
-            for file in (path, path.with_suffix(".csv"), path.with_suffix(".json"), _truth_of(path)):
+            for file in (path, *map(path.with_suffix, (".csv", ".json", ".tlt")), _truth_of(path)):
                 if file.exists():
                     raise OutputExists(file)
     written: list[str] = []
@@ -129,6 +131,9 @@ def _write(path: Path, made: Made, *, overwrite: bool) -> None:
     if made.columns:
         with io.replacing(path.with_suffix(".csv"), overwrite=True) as temporary:
             temporary.write_text(_csv(made.columns), encoding="utf-8", newline="\n")
+    if made.angles:
+        with io.replacing(path.with_suffix(".tlt"), overwrite=True) as temporary:
+            temporary.write_text("".join(f"{angle:.3f}\n" for angle in made.angles), encoding="utf-8", newline="\n")
     if made.truth is not None:
         io.write(_truth_of(path), Volume(made.truth, pixel_size=made.pixel_size, metadata=told), overwrite=True)
     io.write_json(path.with_suffix(".json"), {"semrt": __version__, **plain(made.settings)}, overwrite=True)

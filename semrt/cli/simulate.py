@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +16,12 @@ if TYPE_CHECKING:
 
     from semrt.simulate.columns import ColumnImage
     from semrt.simulate.layers import LayerSample
+    from semrt.simulate.tomograms import TomogramSample
 
 __all__ = ["simulate"]
 
 NOT_NEGATIVE = click.FloatRange(min=0)
+TILT = click.FloatRange(-90, 90)
 
 
 @click.group(short_help="Draw synthetic images with exact truth.")
@@ -143,6 +146,90 @@ def layers(
     return write_library(wanted, suffix=f".{suffix}", **given)
 
 
+@simulate.command(short_help="Tilt series of materials, with the true volume.")
+@library_options()
+@click.option("--slices", type=click.IntRange(min=1), help="Along the tilt axis.  [default: 1]")
+@click.option("--kind", metavar="NAME", help="Of this kind alone, such as shells.")
+@click.option("--cases", "as_cases", is_flag=True, help="The fixed test set instead: named series.")
+@click.option("--first", type=TILT, default=-60, show_default=True, help="Tilt, degrees.")
+@click.option("--last", type=TILT, default=60, show_default=True, help="Tilt, degrees.")
+@click.option("--step", type=click.FloatRange(min=0.1), default=2, show_default=True, help="Between tilts, degrees.")
+@click.option("--peak-counts", type=float, default=1000, show_default=True, help="Where a series is brightest.")
+@click.option("--misalignment", type=NOT_NEGATIVE, default=0.0, show_default=True, help="Of each projection, px.")
+@click.option("--drift", type=NOT_NEGATIVE, default=0.0, show_default=True, help="Slow, between projections, px.")
+@click.option("--axis-offset", type=float, default=0.0, show_default=True, help="Of the tilt axis, px.")
+@click.option("--tilt-error", type=NOT_NEGATIVE, default=0.0, show_default=True, help="Of the stage, degrees.")
+@click.option("--gain", type=NOT_NEGATIVE, default=0.0, show_default=True, help="Deviation between projections.")
+@click.option("--read-noise", type=NOT_NEGATIVE, default=0.0, show_default=True, help="Of the detector, counts.")
+@click.option(
+    "--format", "suffix", type=click.Choice(["mrc", "tif"]), default="mrc", show_default=True, help="Of both."
+)
+def tomograms(
+    number: int | None,
+    seed: int,
+    shape: tuple[int, int] | None,
+    slices: int | None,
+    kind: str | None,
+    as_cases: bool,
+    first: float,
+    last: float,
+    step: float,
+    suffix: str,
+    peak_counts: float,
+    misalignment: float,
+    drift: float,
+    axis_offset: float,
+    tilt_error: float,
+    gain: float,
+    read_noise: float,
+    **given: Any,
+) -> int:
+    """Draw tilt series of particles, shells, porous bodies, crystals, films and mixtures of them.
+
+    Written are the series over (tilt, y, s) in density × px, its angles (.tlt), the true density over (z, y, x)
+    (_truth) and all that was drawn (.json). Rows and columns of --shape are z, along the beam at 0°, and x.
+    """
+    import numpy as np
+
+    from semrt.simulate.tomograms import KINDS, Recording, cases, draw
+
+    if as_cases:
+        _refuse_other_than({"as_cases", "seed", "suffix", *given})
+        wanted = {
+            f"tomogram_{name}": partial(_tilt_series, case.sample, {"seed": seed, "case": name})
+            for name, case in cases(seed).items()
+        }
+        return write_library(wanted, suffix=f".{suffix}", **given)
+    if kind is not None and kind not in KINDS:
+        raise InvalidOption.unknown("--kind", kind, KINDS)
+    if not step < math.inf:
+        raise InvalidOption(f"--step: expected degrees, got {step}")
+    if not last >= first:
+        raise InvalidOption(f"--last: expected at least --first of {first} degrees, got {last}")
+    recording = Recording(peak_counts, misalignment, drift, axis_offset, tilt_error, gain, read_noise)
+    angles = first + step * np.arange(int((last - first) / step + 1e-6) + 1)
+    nz, nx = shape or (256, 256)
+
+    def drawn(k: int) -> TomogramSample:
+        rng = generator(seed, k)
+        return draw(rng, (nz, slices or 1, nx), kind, angles=angles, recording=recording, margin=0)
+
+    wanted = {
+        f"tomogram_{k:05d}": partial(_tilt_series, partial(drawn, k), {"seed": seed, "number": k})
+        for k in range(10 if number is None else number)
+    }
+    return write_library(wanted, suffix=f".{suffix}", **given)
+
+
+def _refuse_other_than(allowed: set[str]) -> None:
+    """Refuse what was typed beside --cases but says what the cases say themselves."""
+    context = click.get_current_context()
+    for option in context.command.params:
+        name = option.name or ""
+        if name not in allowed and context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            raise InvalidOption(f"--cases: says itself how series are drawn and recorded; leave out {option.opts[-1]}")
+
+
 def _column_image(draw: Callable[[], ColumnImage], source: Mapping[str, Any]) -> Made:
     image = draw()
     settings = {
@@ -162,3 +249,11 @@ def _layer_stack(draw: Callable[[], LayerSample], source: Mapping[str, Any]) -> 
     gold, aluminium = (100 * (sample.thickness > 0).mean((1, 2))).tolist()
     summary = f"gold on {gold:.0f} %, aluminium on {aluminium:.0f} %"
     return Made(sample.intensity, {**source, **sample.settings}, summary, None, metadata, truth=sample.thickness)
+
+
+def _tilt_series(draw: Callable[[], TomogramSample], source: Mapping[str, Any]) -> Made:
+    sample = draw()
+    angles = sample.angles.tolist()
+    summary = f"{sample.settings['kind']}, {len(angles)} tilts"
+    settings = {**source, **sample.settings}
+    return Made(sample.series, settings, summary, None, {"tilt_angles_deg": angles}, truth=sample.truth, angles=angles)
