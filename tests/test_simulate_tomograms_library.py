@@ -1,4 +1,4 @@
-"""The library of simulated tomograms: splits that share nothing, the fixed test set, and the command that writes all."""
+"""The library of simulated tomograms: splits that share nothing, a fixed test set, and the command that writes all."""
 
 import json
 
