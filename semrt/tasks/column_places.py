@@ -47,7 +47,7 @@ class MapPrecision:
     correlation: float
 
 
-NETWORK = MapPrecision(least=0.15, share=0.85, correlation=0.7)
+NETWORK = MapPrecision(least=0.15, share=0.75, correlation=0.6)
 
 
 def fitted(
