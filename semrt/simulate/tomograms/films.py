@@ -52,8 +52,8 @@ def films(rng: np.random.Generator, grid: Grid) -> tuple[Space, dict[str, Any]]:
     if grain > 0.03:
         density *= np.clip(1 + grain * waves(rng, grid, max(3.0, 0.05 * n), spread=0.6, number=48), 0.5, 1.5)
         np.minimum(density, 1, out=density)
-    inclusions = int(rng.integers(1, 12)) if rng.random() < 0.5 else 0
     r = max(1.5, log_uniform(rng, 0.01, 0.05) * n)
+    inclusions = int(rng.integers(1, 12) * grid.crowd(r)) if rng.random() < 0.5 else 0
     void = rng.random() < 0.5
     drawn = 0
     for _ in range(inclusions):

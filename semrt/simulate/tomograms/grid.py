@@ -48,6 +48,10 @@ class Grid:
         """The diameter of the circle in which objects lie, where the field is square [px]."""
         return min(self.shape[0], self.shape[2])
 
+    def crowd(self, radius: float) -> float:
+        """How many times as many objects of this radius [px] lie along all slices as are cut by one."""
+        return (self.shape[1] + 1.2 * radius) / (1 + 1.2 * radius)
+
     @property
     def edge(self) -> float:
         """How wide the edge of a solid is drawn [px]: one sample."""
@@ -176,7 +180,7 @@ def pack(
     for r in radii.tolist():
         distance, angle = np.sqrt(rng.random(tries)), rng.uniform(0, 2 * math.pi, tries)
         z = max(half_z - r, 0) * distance * np.sin(angle)
-        y = rng.uniform(-half_y - 0.7 * r, half_y + 0.7 * r, tries)
+        y = rng.uniform(-half_y - 0.6 * r, half_y + 0.6 * r, tries)
         x = max(half_x - r, 0) * distance * np.cos(angle)
         at = np.stack([z, y, x], 1)
         others = kept[:n]

@@ -61,7 +61,7 @@ def rods(rng: np.random.Generator, grid: Grid) -> tuple[Space, dict[str, Any]]:
     sides = int(choice(rng, 0, 0, 5, 6))
     wall = across * rng.uniform(0.25, 0.6) if rng.random() < 0.25 else 0.0
     bright = rng.uniform(0.4, 1)
-    number = int(log_uniform(rng, 6, 36))
+    number = int(log_uniform(rng, 6, 36) * grid.crowd(0.5 * across * aspect))
     drawn = 0
     for place, _ in pack(rng, grid, np.full(number, 1.2 * across)):
         r = max(1.2, across * rng.uniform(0.8, 1.2))
@@ -90,10 +90,10 @@ def rods(rng: np.random.Generator, grid: Grid) -> tuple[Space, dict[str, Any]]:
 def polyhedra(rng: np.random.Generator, grid: Grid) -> tuple[Space, dict[str, Any]]:
     """Draw a few large crystals with facets, some of them twins, whose parts scatter a little differently."""
     density, n = grid.vacuum(), grid.size
-    typical = log_uniform(rng, 0.1, 0.4) * n
+    typical = log_uniform(rng, 0.1, 0.32) * n
     film = draw_support(rng, grid, density) if rng.random() < 0.4 and typical < 0.2 * n else None
-    fits = 1 + int((0.45 * n / typical) ** 2)
-    number = int(rng.integers((fits + 1) // 2, fits + 3))
+    fits = 1 + int((0.5 * n / typical) ** 2)
+    number = round(int(rng.integers((fits + 1) // 2, 2 * fits + 2)) * grid.crowd(typical))
     radii = np.maximum(typical * rng.uniform(0.7, 1.25, number), 2.0)
     drawn = []
     rough = rng.uniform(0, 0.015) if rng.random() < 0.3 else 0.0  # else facets are flat

@@ -48,8 +48,8 @@ def porous(rng: np.random.Generator, grid: Grid) -> tuple[Space, dict[str, Any]]
     paint(density, _WHOLE, np.maximum(solid, around), level, grid.edge)
     metal = 0
     if level < 0.6 and rng.random() < 0.5:
-        metal = int(log_uniform(rng, 5, 40))
         r = max(1.0, 0.2 * wavelength * rng.uniform(0.5, 1))
+        metal = int(log_uniform(rng, 5, 40) * grid.crowd(r))
         half_z, half_y, half_x = (0.4 * m for m in grid.shape)
         for _ in range(metal):
             at = rng.uniform(-half_z, half_z), rng.uniform(-half_y - r, half_y + r), rng.uniform(-half_x, half_x)

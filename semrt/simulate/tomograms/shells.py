@@ -20,7 +20,7 @@ __all__ = ["core_shell", "shells"]
 def shells(rng: np.random.Generator, grid: Grid) -> tuple[Space, dict[str, Any]]:
     """Draw hollow spheres: walls of one or two layers, some broken open, some with a yolk."""
     density, n = grid.vacuum(), grid.size
-    typical = log_uniform(rng, 0.09, 0.4) * n
+    typical = log_uniform(rng, 0.08, 0.33) * n
     wall = max(1.5, typical * log_uniform(rng, 0.06, 0.4))
     stretch = rng.uniform(0, 0.3) if rng.random() < 0.5 else 0.0
     bumps = (
@@ -30,8 +30,7 @@ def shells(rng: np.random.Generator, grid: Grid) -> tuple[Space, dict[str, Any]]
         * waves(rng, grid, rng.uniform(0.4, 1.2) * typical, spread=0.6, number=32)
     )
     level = rng.uniform(0.4, 1)
-    fits = 1 + int((0.45 * n / typical) ** 2)
-    number = int(rng.integers((fits + 1) // 2, fits + 3))
+    number = _number(rng, grid, typical)
     drawn = {"broken": 0, "double": 0, "yolks": 0}
     radii = np.minimum(typical * rng.uniform(0.75, 1.2, number), 0.47 * n)
     for centre, r in pack(rng, grid, np.maximum(np.sort(radii)[::-1], 2.0), overlap=0.05):
@@ -59,8 +58,8 @@ def shells(rng: np.random.Generator, grid: Grid) -> tuple[Space, dict[str, Any]]
 def core_shell(rng: np.random.Generator, grid: Grid) -> tuple[Space, dict[str, Any]]:
     """Draw particles of two or three materials, one about another: round or with facets, the core bright or dark."""
     density, n = grid.vacuum(), grid.size
-    typical = log_uniform(rng, 0.07, 0.4) * n
-    number = int(rng.integers(1, 2 + int((0.55 * n / typical) ** 2)))
+    typical = log_uniform(rng, 0.07, 0.36) * n
+    number = _number(rng, grid, typical)
     names = tuple(FACETS)
     facetted, shell_facetted = rng.random() < 0.45, rng.random() < 0.25
     core, shell = rng.uniform(0.7, 1), rng.uniform(0.12, 0.55)
@@ -70,7 +69,12 @@ def core_shell(rng: np.random.Generator, grid: Grid) -> tuple[Space, dict[str, A
     share = rng.uniform(0.35, 0.85)
     eccentric = rng.uniform(0, 0.8) if rng.random() < 0.3 else 0.0
     stretch = rng.uniform(0, 0.35) if rng.random() < 0.4 else 0.0
-    bumps = rng.uniform(0, 0.05) * typical * waves(rng, grid, rng.uniform(0.3, 1) * typical, spread=0.6, number=32)
+    bumps = (
+        rng.uniform(0, 0.05) ** 2
+        / 0.05
+        * typical
+        * waves(rng, grid, rng.uniform(0.3, 1) * typical, spread=0.6, number=32)
+    )
     radii = np.minimum(typical * rng.uniform(0.75, 1.2, number), 0.47 * n)
     for centre, r in pack(rng, grid, np.maximum(np.sort(radii)[::-1], 2.5), overlap=0.1):
         w = window(grid, centre, r * (1 + stretch) + 3 + 0.1 * typical)
@@ -90,6 +94,12 @@ def core_shell(rng: np.random.Generator, grid: Grid) -> tuple[Space, dict[str, A
         paint(density, w.at, within, core * rng.uniform(0.9, 1), grid.edge)
     told = {"core_level": core, "shell_level": shell, "between_level": middle, "core_share": share}
     return density, {"radius_px": typical, "particles": number, "facets": facetted, **told}
+
+
+def _number(rng: np.random.Generator, grid: Grid, radius: float) -> int:
+    """How many to try to pack: from half of what fits in a slice to a little more, and more along many slices."""
+    fits = 1 + int((0.5 * grid.size / radius) ** 2)
+    return round(int(rng.integers((fits + 1) // 2, fits + 3)) * grid.crowd(radius))
 
 
 def _round(rng: np.random.Generator, w: Window, r: float, stretch: float) -> Space:

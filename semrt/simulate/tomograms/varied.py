@@ -36,8 +36,8 @@ def varied(rng: np.random.Generator, grid: Grid) -> tuple[Space, dict[str, Any]]
         paint(density, _WHOLE, around, matrix, grid.edge)
     else:
         which = "none"
-    number = int(log_uniform(rng, 4, 60))
     smallest, largest = log_uniform(rng, 0.012, 0.05) * n, log_uniform(rng, 0.06, 0.25) * n
+    number = int(log_uniform(rng, 4, 60) * grid.crowd(largest))
     radii = np.sort(smallest * (largest / smallest) ** rng.random(number) ** 1.5)[::-1]  # small ones are common
     forms = ("ball", "ellipsoid", "ellipsoid", "rod", *FACETS)
     bumps = rng.uniform(0, 0.3) * smallest * waves(rng, grid, 3 * smallest + 2, spread=0.6, number=32)
