@@ -156,6 +156,17 @@ def test_neighbours_along_the_tilt_axis_are_alike_and_far_slices_are_not(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_slices_of_a_deep_volume_are_as_full_as_a_slice_alone(kind):
+    shares = {1: [], 40: []}
+    for ny, share in shares.items():
+        for seed in range(30 if ny == 1 else 6):
+            share.append((phantom(rng(seed), Grid((48, ny, 48)), kind)[0] > 0.04).mean())
+    error = np.hypot(*(np.std(share) / np.sqrt(len(share)) for share in shares.values()))
+    assert 0.4 < np.mean(shares[40]) / np.mean(shares[1]) < 2
+    assert abs(np.mean(shares[40]) - np.mean(shares[1])) < 0.05 + 3 * error
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_truth_of_two_samples_a_px_is_that_of_many(kind):
     differences = []
     for seed in range(6):
