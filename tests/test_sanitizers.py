@@ -10,7 +10,8 @@ import pybind11
 import pytest
 
 ROOT = Path(__file__).parents[1]
-KERNEL_TESTS = ["scan_path", "scan_motion", "rasterise", "fill", "kriging", "hough", "column_fit", "tilt", "blend"]
+KERNEL_TESTS = ["scan_path", "scan_motion", "rasterise", "fill", "kriging", "hough", "column_fit", "blend"]
+KERNEL_TESTS += ["tilt", "tilt_solvers"]
 
 
 def gcc_library(name):

@@ -162,9 +162,10 @@ void reconstruct_tv(TiltGeometry const &geometry, View3D<float const> series, Vi
                 float *const gz = dz.data() + z * nx, *const gx = dx.data() + z * nx;
                 for (index x = 0; x < nx; ++x) gz[x] += steps.gradient * (below[x] - here[x]);
                 for (index x = 0; x + 1 < nx; ++x) gx[x] += steps.gradient * (here[x + 1] - here[x]);
+                constexpr float nothing = 1e-30F;  // keeps a weight of 0 from dividing 0 by itself
                 for (index x = 0; x < nx; ++x) {
                     float const length = std::sqrt(gz[x] * gz[x] + gx[x] * gx[x]);
-                    float const shrink = weight / std::max(weight, length);
+                    float const shrink = weight / std::max({weight, length, nothing});
                     gz[x] *= shrink;
                     gx[x] *= shrink;
                 }

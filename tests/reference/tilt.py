@@ -66,7 +66,7 @@ def tv(matrix, measured, start, iterations, weight, nonnegative):
     for _ in range(iterations):
         ray = (ray + sigma * (matrix @ ahead.ravel() - measured)) / (1 + sigma)
         field += scale * by_gradient / 8 * gradient(ahead)
-        field /= np.maximum(1, np.linalg.norm(field, axis=0) / weight)
+        field *= weight / np.maximum(np.linalg.norm(field, axis=0), max(weight, 1e-30))
         descended = density - tau * ((matrix.T @ ray).reshape(density.shape) - divergence(field))
         descended = np.maximum(descended, 0) if nonnegative else descended
         density, ahead = descended, 2 * descended - density
