@@ -45,8 +45,8 @@ DARKEST = 0.05  # fraction of the beam; less is no signal but a fault, and has n
 GOLD_GRID, ALUMINIUM_GRID = np.arange(0, 16.25, 0.5), np.concatenate([[0.0], np.arange(2.0, 161.0, 2.0)])
 SCALES = np.array([24.0, 10.0, 3.0, 2.0, 2.0, 2.0])  # of the components, about their spread [noise]
 LARGEST = 8.0  # of a channel; more tells the network no more
-PIXELS_AT_ONCE = 4096
-ROUNDS, PIXELS = 8, 3000  # of the calibration, and for it
+PIXELS_AT_ONCE = 256  # so that their distances to all labels stay in the cache
+ROUNDS, PIXELS, EVERY = 8, 3000, 2  # of the calibration, for it, and label of the grid that it looks at
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -69,21 +69,24 @@ class _Spectra:
     """What layers can look like: logarithms of spectra as a mean, components, and labels in their space.
 
     mean: (n,).  components: (n, k), orthonormal.  labels: (2, m) [nm].  points: (m, k) [EXPECTED_NOISE].
+    coarse: those of a coarser grid.
     """
 
     mean: NDArray[np.float64]
     components: NDArray[np.float64]
     labels: NDArray[np.float64]
     points: Plane
+    coarse: Plane
 
-    def nearest(self, features: Plane) -> NDArray[np.intp]:
-        """The label nearest to each of the features (p, k), (p,)."""
-        half_square = 0.5 * (self.points**2).sum(1)
-        found = np.empty(len(features), np.intp)
-        for first in range(0, len(features), PIXELS_AT_ONCE):
-            some = slice(first, first + PIXELS_AT_ONCE)
-            found[some] = (features[some] @ self.points.T - half_square).argmax(1)
-        return found
+
+def _nearest(features: Plane, points: Plane) -> NDArray[np.intp]:
+    """Which of the points (m, k) is nearest to each of the features (p, k), (p,)."""
+    half_square = 0.5 * (points**2).sum(1)
+    found = np.empty(len(features), np.intp)
+    for first in range(0, len(features), PIXELS_AT_ONCE):
+        some = slice(first, first + PIXELS_AT_ONCE)
+        found[some] = (features[some] @ points.T - half_square).argmax(1)
+    return found
 
 
 @lru_cache(maxsize=8)
@@ -96,7 +99,8 @@ def _spectra(energies: tuple[float, ...], variant: str) -> _Spectra:
     rows *= np.sign(rows.sum(1, keepdims=True))  # the sign of a component is free, and may differ between libraries
     components = rows[:N_COMPONENTS].T
     points = (logarithms[variant] - mean) @ components / EXPECTED_NOISE
-    return _Spectra(mean, components, labels, points.astype(np.float32))
+    coarse = points.reshape(len(GOLD_GRID), -1, N_COMPONENTS)[::EVERY, ::EVERY].reshape(-1, N_COMPONENTS)
+    return _Spectra(mean, components, labels, points.astype(np.float32), coarse.astype(np.float32))
 
 
 def layer_input(stack: EnergyStack, variant: str) -> LayerInput:
@@ -116,9 +120,9 @@ def layer_input(stack: EnergyStack, variant: str) -> LayerInput:
     rest -= common
     noise = float(np.sqrt(np.median((rest**2).mean(1)) * n / (n - N_COMPONENTS)))
 
-    calibration = _calibration(features, spectra)
+    calibration = _calibration(features, spectra.coarse)
     features -= calibration
-    label = spectra.nearest(features)
+    label = _nearest(features, spectra.points)
     misfit = ((features - spectra.points[label]) ** 2).sum(1) * EXPECTED_NOISE**2 / max(noise, 1e-4) ** 2
     planes = np.empty((len(INPUT_CHANNELS), ny * nx), np.float32)
     planes[:2] = spectra.labels[:, label] / np.array(THICKEST)[:, None]
@@ -132,11 +136,11 @@ def layer_input(stack: EnergyStack, variant: str) -> LayerInput:
     return LayerInput(planes.reshape(-1, ny, nx), noise, deviation)
 
 
-def _calibration(features: Plane, spectra: _Spectra) -> NDArray[np.float32]:
+def _calibration(features: Plane, points: Plane) -> NDArray[np.float32]:
     """What all pixels deviate by from the nearest thickness, (k,), found in rounds since one hides behind the other."""
     some = features[:: max(1, len(features) // PIXELS)]
     found = np.zeros(features.shape[1], np.float32)
     for _ in range(ROUNDS):
         moved = some - found
-        found = found + np.median(moved - spectra.points[spectra.nearest(moved)], axis=0)
+        found = found + np.median(moved - points[_nearest(moved, points)], axis=0)
     return found
