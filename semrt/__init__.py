@@ -16,7 +16,17 @@ TYPE_CHECKING = False  # true for type checkers, as in `typing`, which would tak
 if TYPE_CHECKING:
     from semrt.api import infer
     from semrt.backends import open_session
-    from semrt.data import AtomColumns, EnergyStack, LayerMap, Micrograph, SparseScan, SparseVolume, Volume
+    from semrt.data import (
+        AtomColumns,
+        EnergyStack,
+        LayerMap,
+        Micrograph,
+        SparseScan,
+        SparseVolume,
+        TiltSeries,
+        Tomogram,
+        Volume,
+    )
     from semrt.io import read, write
     from semrt.kernels.column_fit import refine_columns
     from semrt.kernels.hough import find_circles
@@ -28,6 +38,8 @@ __all__ = [
     "Micrograph",
     "SparseScan",
     "SparseVolume",
+    "TiltSeries",
+    "Tomogram",
     "Volume",
     "__version__",
     "find_circles",
@@ -45,6 +57,8 @@ _HOME = {
     "Micrograph": "semrt.data",
     "SparseScan": "semrt.data",
     "SparseVolume": "semrt.data",
+    "TiltSeries": "semrt.data",
+    "Tomogram": "semrt.data",
     "Volume": "semrt.data",
     "find_circles": "semrt.kernels.hough",
     "infer": "semrt.api",

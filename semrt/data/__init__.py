@@ -8,6 +8,7 @@ from semrt.data.atom_columns import AtomColumns
 from semrt.data.layers import EnergyStack, LayerMap
 from semrt.data.micrograph import Micrograph
 from semrt.data.sparse_scan import SparseScan
+from semrt.data.tilt import TiltSeries, Tomogram
 from semrt.data.volume import SparseVolume, Volume
 
 __all__ = [
@@ -18,5 +19,7 @@ __all__ = [
     "PixelSize",
     "SparseScan",
     "SparseVolume",
+    "TiltSeries",
+    "Tomogram",
     "Volume",
 ]

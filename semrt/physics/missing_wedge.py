@@ -28,7 +28,7 @@ LIMITS = ("disc", "square")
 def measured_sector(
     shape: tuple[int, int], low: float, high: float, *, limit: str = "square", soft: float = 0.0
 ) -> NDArray[np.float32]:
-    """Share (0 to 1) of each frequency that tilts from low to high measure, (nz, nx) float32 as np.fft.fft2 orders them.
+    """Share (0 to 1) of each frequency that tilts from low to high measure, (nz, nx) float32, ordered as fft2 has them.
 
     shape: (nz, nx) of a slice.  low, high: [degrees], no more than 180 apart; they need not be symmetric.
     limit: a name of LIMITS; beyond the disc |k| <= 0.5 nothing is measured.
