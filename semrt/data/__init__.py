@@ -5,6 +5,7 @@ Axis order is (z, y, x). Positions are in pixels, with (0, 0) at the centre of t
 
 from semrt.data._checks import PixelSize
 from semrt.data.atom_columns import AtomColumns
+from semrt.data.label_volume import LabelVolume
 from semrt.data.layers import EnergyStack, LayerMap
 from semrt.data.micrograph import Micrograph
 from semrt.data.sparse_scan import SparseScan
@@ -14,6 +15,7 @@ from semrt.data.volume import SparseVolume, Volume
 __all__ = [
     "AtomColumns",
     "EnergyStack",
+    "LabelVolume",
     "LayerMap",
     "Micrograph",
     "PixelSize",

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from semrt.data._checks import PixelSize
     from semrt.data.volume import Volume
 
-__all__ = ["EnergyStack", "LayerMap"]
+__all__ = ["EnergyStack", "LayerMap", "turned_axes"]
 
 _TOTAL = 160.0  # [nm], height of the voxel volume where nobody says: 16 voxels of 10 nm
+_BRIGHTEST = 1.5  # mean signal; no more than the beam can come back, and a wrong gain explains no more either
 _NEARLY = 1e-4  # of a voxel, by which a layer may fall short of filling it: 10 nm computed as 9.9999 nm fills one of 10
 
 
@@ -34,7 +35,7 @@ class EnergyStack:
     pixel_size: (dy, dx) [nm] or None.
     metadata: what the file said of the acquisition.  provenance: how the stack was made; empty for a measured one.
 
-    Raises InvalidShape, InvalidValue.
+    Raises InvalidShape, also where the axes seem to be (ny, nx, n), and InvalidValue.
     """
 
     intensity: NDArray[np.float32]
@@ -46,14 +47,25 @@ class EnergyStack:
     def __post_init__(self) -> None:
         shape = np.shape(self.intensity)
         if len(shape) != 3 or 0 in shape or shape[0] < 2:
-            raise InvalidShape("intensity", "(n, ny, nx), an image for each of two beam energies or more", shape)
+            wanted = "(n, ny, nx), an image for each of two beam energies or more"
+            raise InvalidShape("intensity", wanted, shape, turned_axes(shape, np.size(self.energies)))
         intensity = stack("intensity", self.intensity)
-        if not np.isfinite(intensity).all():
-            raise InvalidValue("intensity", "finite values", "NaN or infinite ones", "crop or fill those pixels")
-        if (intensity < 0).any():
-            raise InvalidValue("intensity", "zero or more", "negative ones", "correct the detector's offset")
+        energies = np.ascontiguousarray(self.energies, np.float64)
+        if energies.shape != shape[:1]:
+            hint = turned_axes(shape, energies.size)
+            raise InvalidShape("energies", f"({shape[0]},), as intensity has", energies.shape, hint)
+        for bad, wanted, got, hint in (
+            (~np.isfinite(intensity), "finite values", "NaN or infinite ones", "crop or fill them"),
+            (intensity < 0, "zero or more", "negative ones", "correct the detector's offset"),
+        ):
+            if number := np.count_nonzero(bad.any(0)):
+                raise InvalidValue("intensity", wanted, f"{got} in {number} of {bad[0].size} pixels", hint)
+        mean = float(intensity.mean(dtype=np.float64))
+        if mean > _BRIGHTEST:
+            hint = "divide them by what the detector gives for the whole beam"
+            raise InvalidValue("intensity", "fractions of the beam, 0 to 1", f"counts of {mean:.4g} on average", hint)
         object.__setattr__(self, "intensity", intensity)
-        object.__setattr__(self, "energies", _checked_energies(self.energies, len(intensity), "intensity"))
+        object.__setattr__(self, "energies", _checked_energies(energies, len(intensity), "intensity"))
         object.__setattr__(self, "pixel_size", checked_pixel_size(self.pixel_size))
 
     @property
@@ -71,7 +83,8 @@ class EnergyStack:
         if energies is None:
             energies = volume.metadata.get("energies_keV")
         if energies is None:
-            raise InvalidValue("energies", "one a slice [keV]", "none", "name them, as the file does not")
+            hint = turned_axes(volume.shape) or "name them, as the file does not"
+            raise InvalidValue("energies", "one a slice [keV]", "none", hint)
         told = np.asarray(energies, np.float64)
         return cls(volume.intensity, told, volume.pixel_size, volume.metadata, volume.provenance)
 
@@ -156,6 +169,22 @@ class LayerMap:
         z = np.arange(nz, dtype=np.int32)[:, None, None]
         below_top, in_lower = (z < top).view(np.uint8), (z < lower).view(np.uint8)
         return np.asarray(2 * below_top - in_lower, np.uint8)
+
+
+def turned_axes(shape: tuple[int, ...], n: int | None = None) -> str:
+    """Say how to mend a stack whose axes seem to be in another order than (n, ny, nx); empty where nothing does.
+
+    n: energies, where it is known how many there are; else the last axis gives itself away by being far the shortest.
+    """
+    if len(shape) != 3 or shape[0] == n:
+        return ""
+    if shape[2] == n or (shape[1] != n and 3 * shape[2] < min(shape[:2])):
+        order, axis = "(ny, nx, n)", -1
+    elif shape[1] == n:
+        order, axis = "(ny, n, nx)", 1
+    else:
+        return ""
+    return f"its axes seem to be {order}: save it as (n, ny, nx), such as by np.moveaxis(stack, {axis}, 0)"
 
 
 def _checked_energies(energies: ArrayLike, n: int | None, of: str) -> NDArray[np.float64]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from semrt.data import AtomColumns, Micrograph, SparseScan, SparseVolume, Volume
+from semrt.data import AtomColumns, EnergyStack, LabelVolume, LayerMap, Micrograph, SparseScan, SparseVolume, Volume
 from semrt.errors import (
     EmptyScan,
     InputNotFound,
@@ -26,7 +26,16 @@ from semrt.errors import (
 )
 from semrt.io.atomic import replacing, write_json
 from semrt.io.calibration import parse_pixel_size
-from semrt.io.formats import FORMATS, SCAN_PATHS, SINGLE_IMAGES, Format, format_of, suffix_of, table_of
+from semrt.io.formats import (
+    FORMATS,
+    RESIDUAL_TABLES,
+    SCAN_PATHS,
+    SINGLE_IMAGES,
+    Format,
+    format_of,
+    suffix_of,
+    table_of,
+)
 from semrt.io.paths import expand_inputs, output_path, output_paths, stem_of
 
 if TYPE_CHECKING:
@@ -35,7 +44,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from semrt.data import PixelSize
-    from semrt.io.formats import Measured
+    from semrt.io.formats import Measured, Written
 
 Whole = TypeVar("Whole", bound=Micrograph | Volume)
 
@@ -66,7 +75,7 @@ def read(
 
     An image is a Micrograph, a stack of several slices a Volume. They become a SparseScan and a SparseVolume where
     something says that the probe did not go everywhere: NaN in them, the mask, the value `unvisited`, or the file
-    itself (NPZ).
+    itself (NPZ). An NPZ with energies_keV is an EnergyStack, one with thickness a LayerMap.
 
     mask: where the probe went, of the image's shape: non-zero (NaN counts as zero), as an array or a file of any
         format, a scan path's CSV included. For a stack also (ny, nx), which then holds for every slice.
@@ -95,21 +104,32 @@ def read(
     return measured
 
 
-def write(path: str | Path, data: Measured | AtomColumns, *, overwrite: bool = False) -> None:
+def write(path: str | Path, data: Written, *, overwrite: bool = False) -> None:
     """Write one file, atomically, with pixel size, slice thickness, metadata and provenance as far as it can hold them.
 
     NPY and PNG hold less, PNG no stack: see their modules. An error map is in NPZ alone; for the other formats write
-    the `companions` too. Atomic columns go to .csv, or to .zip for the ROI manager of ImageJ.
+    the `companions` too. Atomic columns go to .csv, or to .zip for the ROI manager of ImageJ. Images at beam energies
+    and maps of layers are whole in NPZ; elsewhere they are a stack of the images, or of the two thicknesses, whose
+    metadata say what they are; the .csv of a map is of its residual.
 
     Raises UnsupportedFormat, InvalidValue, OutputExists, OutputNotWritable.
     """
     path = Path(path)
     if isinstance(data, AtomColumns):
         table = table_of(path)
-        with replacing(path, overwrite=overwrite) as temporary:
-            table.write(temporary, data)
+    elif isinstance(data, LayerMap) and suffix_of(path) in RESIDUAL_TABLES:
+        table = table_of(path, RESIDUAL_TABLES, "LayerMap")
+    else:
+        _write_image(path, data, overwrite)
         return
+    with replacing(path, overwrite=overwrite) as temporary:
+        table.write(temporary, data)
+
+
+def _write_image(path: Path, data: Any, overwrite: bool) -> None:
     target = format_of(path)
+    if isinstance(data, EnergyStack | LayerMap) and suffix_of(path) != ".npz":
+        data = _volume_of(data)
     check_fits(path, data)
     if isinstance(data, Micrograph | Volume) and not np.isfinite(data.intensity).all():
         sparse = "SparseScan" if isinstance(data, Micrograph) else "SparseVolume"
@@ -123,13 +143,14 @@ def write(path: str | Path, data: Measured | AtomColumns, *, overwrite: bool = F
         target.write(temporary, data)
 
 
-def check_fits(path: str | Path, data: Measured) -> None:
+def check_fits(path: str | Path, data: Measured | LabelVolume) -> None:
     """Refuse a stack in a format of single images; also before the work of which the result would not fit there.
 
     Raises UnsupportedFormat.
     """
     path = Path(path)
-    if isinstance(data, Volume | SparseVolume) and suffix_of(path) in SINGLE_IMAGES:
+    stacks = Volume | SparseVolume | LabelVolume | EnergyStack | LayerMap
+    if isinstance(data, stacks) and suffix_of(path) in SINGLE_IMAGES:
         raise UnsupportedFormat(path, f"a {path.suffix} holds one image, not a stack; write .tif, .mrc or .npz")
 
 
@@ -141,6 +162,17 @@ def companions(path: str | Path, inferred: Whole) -> dict[Path, Whole]:
     stem = stem_of(path)
     beside = path.with_name(f"{stem}_error{path.name.removeprefix(stem)}")
     return {beside: replace(inferred, intensity=inferred.error, error=None)}
+
+
+def _volume_of(data: EnergyStack | LayerMap) -> Volume:
+    """The stack that other formats hold of it; what a slice is stands in the metadata."""
+    told: dict[str, Any]
+    if isinstance(data, EnergyStack):
+        slices, told = data.intensity, {"energies_keV": data.energies.tolist()}
+    else:
+        slices = data.thickness
+        told = {"slices": list(data.names), "quantity": "thickness, nm", "notes": list(data.notes)}
+    return Volume(slices, data.pixel_size, metadata={**data.metadata, **told}, provenance=data.provenance)
 
 
 def _load(path: Path) -> Measured:
@@ -183,6 +215,8 @@ def _visited(mask: Any, shape: tuple[int, ...], path: Path) -> NDArray[np.bool_]
     if isinstance(mask, str | Path):
         name = f"mask {mask}"
         held = _load(Path(mask))
+        if isinstance(held, EnergyStack | LayerMap):
+            raise InvalidValue(name, "an image, a stack or a scan path", f"a {type(held).__name__}")
         visited = _went(held.intensity) if isinstance(held, Micrograph | Volume) else held.visited
     else:
         name = "mask"

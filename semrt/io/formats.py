@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
 from semrt.errors import UnsupportedFormat
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
-    from semrt.data import AtomColumns, Micrograph, SparseScan, SparseVolume, Volume
+    from semrt.data import (
+        AtomColumns,
+        EnergyStack,
+        LabelVolume,
+        LayerMap,
+        Micrograph,
+        SparseScan,
+        SparseVolume,
+        Volume,
+    )
     from semrt.scan import ScanPath
 
     Image: TypeAlias = Micrograph | SparseScan | Volume | SparseVolume
-    Measured: TypeAlias = Image | ScanPath
+    Measured: TypeAlias = Image | ScanPath | EnergyStack | LayerMap
+    Written: TypeAlias = Measured | LabelVolume | AtomColumns
 
 __all__ = [
     "COLUMN_TABLES",
     "FORMATS",
     "LOSSLESS",
+    "RESIDUAL_TABLES",
     "SCAN_PATHS",
     "SINGLE_IMAGES",
     "Format",
@@ -51,6 +63,9 @@ COLUMN_TABLES: dict[str, str] = {
     ".zip": "semrt.io.imagej_rois",
 }
 
+# Those that the residual of a map of layers is written to, likewise.
+RESIDUAL_TABLES: dict[str, str] = {".csv": "semrt.io.residual_csv"}
+
 # Those of single images; all others hold stacks too.
 SINGLE_IMAGES = frozenset({".png"})
 
@@ -66,14 +81,14 @@ class Format(Protocol):
     def read(self, path: Path) -> Measured:
         """What the file holds, as the file says it; NaN stands where nothing was measured."""
 
-    def write(self, path: Path, data: Measured) -> None:
+    def write(self, path: Path, data: Any) -> None:
         """Write `data` to a new file. Raises UnsupportedFormat for what the format cannot hold."""
 
 
 class Table(Protocol):
-    """What a module that atomic columns are written by offers."""
+    """What a module that writes a table of a result offers."""
 
-    def write(self, path: Path, data: AtomColumns) -> None:
+    def write(self, path: Path, data: Any) -> None:
         """Write `data` to a new file."""
 
 
@@ -91,9 +106,9 @@ def format_of(path: Path) -> Format:
     return cast("Format", import_module(module))
 
 
-def table_of(path: Path) -> Table:
-    """The module that writes atomic columns to a path's suffix. Raises UnsupportedFormat, which lists those known."""
-    module = COLUMN_TABLES.get(suffix_of(path))
+def table_of(path: Path, tables: Mapping[str, str] = COLUMN_TABLES, what: str = "AtomColumns") -> Table:
+    """The module of `tables` that writes to a path's suffix. Raises UnsupportedFormat, which lists those known."""
+    module = tables.get(suffix_of(path))
     if module is None:
-        raise UnsupportedFormat(path, f"holds no AtomColumns; known: {', '.join(sorted(COLUMN_TABLES))}")
+        raise UnsupportedFormat(path, f"holds no {what}; known: {', '.join(sorted(tables))}")
     return cast("Table", import_module(module))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from semrt.data import SparseVolume, Volume
+from semrt.data import LabelVolume, SparseVolume, Volume
 from semrt.errors import UnreadableFile, UnsupportedFormat
 from semrt.io.calibration import nanometres, pixel_size_from
 from semrt.io.description import acquisition, describe, understand
@@ -30,6 +30,7 @@ __all__ = ["SUFFIXES", "read", "write"]
 SUFFIXES = (".mrc", ".rec", ".ali", ".st")
 
 _EXTENDED = b"SMRT"
+_LABELS = 0  # the mode of bytes, which some programs take to be signed and some not: labels are below 128
 _IMAGE, _VOLUME = 0, 1  # space groups, as MRC2014 uses them
 _IMOD_STAMP = 1146047817
 _IMOD_SIGNED_BYTES = 1
@@ -68,15 +69,17 @@ def read(path: Path) -> Micrograph | Volume:
     return image_or_stack(path, pixels, _pixel_size(header), _slice_thickness(header), **acquisition(facts, known))
 
 
-def write(path: Path, data: Image) -> None:
-    """Write mode 2, with NaN where the probe did not go. Raises UnsupportedFormat."""
+def write(path: Path, data: Image | LabelVolume) -> None:
+    """Write mode 2, with NaN where the probe did not go; labels as mode 0. Raises UnsupportedFormat."""
     from mrcfile.dtypes import HEADER_DTYPE
 
-    image = with_gaps(path, data).astype("<f4", copy=False)
+    pixels = with_gaps(path, data)
+    mode, dtype = (_LABELS, "i1") if isinstance(data, LabelVolume) else (2, "<f4")
+    image = pixels.astype(dtype, copy=False)
     description = describe(data).encode("ascii")
     dy, dx = data.pixel_size or (0.0, 0.0)  # 0 is the format's word for unknown
     ny, nx = image.shape[-2:]
-    if isinstance(data, Volume | SparseVolume):
+    if isinstance(data, Volume | SparseVolume | LabelVolume):
         nz, dz, space_group = len(image), data.slice_thickness or 0.0, _VOLUME
     else:
         nz, dz, space_group = 1, dx, _IMAGE
@@ -85,7 +88,7 @@ def write(path: Path, data: Image) -> None:
         "nx": nx,
         "ny": ny,
         "nz": nz,
-        "mode": 2,
+        "mode": mode,
         "mx": nx,
         "my": ny,
         "mz": nz,
@@ -111,7 +114,7 @@ def write(path: Path, data: Image) -> None:
         file.write(image.data)
 
 
-def _statistics(stack: NDArray[np.float32]) -> dict[str, float]:
+def _statistics(stack: NDArray[Any]) -> dict[str, float]:
     """Range, mean and deviation of what was measured, slice by slice: a stack is large, and a copy of it too."""
     slices = [(plane, np.isfinite(plane)) for plane in stack]
     count = sum(np.count_nonzero(measured) for _, measured in slices)

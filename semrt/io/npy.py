@@ -38,7 +38,7 @@ def read(path: Path) -> Micrograph | Volume:
 
 
 def write(path: Path, data: Image) -> None:
-    """Write the pixels as float32, with NaN where the probe did not go. Raises UnsupportedFormat."""
+    """Write the pixels as float32, with NaN where the probe did not go; labels as uint8. Raises UnsupportedFormat."""
     np.save(path, with_gaps(path, data), allow_pickle=False)
 
 

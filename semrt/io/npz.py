@@ -2,7 +2,8 @@
 
 Keys: intensity (ny, nx) or (nz, ny, nx); visited of the same shape or (ny, nx) for every slice, non-zero where the
 probe went; pixel_size (2,) as (dy, dx) [nm]; slice_thickness [nm]; exposure (ny, nx); error, as intensity; description,
-the JSON text of metadata and provenance. All but intensity may be missing. A file of visited alone is a mask.
+the JSON text of metadata and provenance. All but intensity may be missing. A file of visited alone is a mask. One with
+energies_keV or thickness holds images at beam energies or a map of layers: see layers_npz.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from semrt.data import Micrograph, SparseScan, SparseVolume, Volume
+from semrt.data import EnergyStack, LabelVolume, LayerMap, Micrograph, SparseScan, SparseVolume, Volume
 from semrt.errors import InvalidShape, UnsupportedFormat
+from semrt.io import layers_npz
 from semrt.io.description import acquisition, describe, understand
 from semrt.io.npy import refusing_pickles
 from semrt.io.pixels import image_or_stack
@@ -24,18 +26,20 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from semrt.data import PixelSize
-    from semrt.io.formats import Image
+    from semrt.io.formats import Image, Measured
 
 __all__ = ["SUFFIXES", "read", "write"]
 
 SUFFIXES = (".npz",)
 
 _PLANES = ("intensity", "visited", "exposure", "dwell_time", "error")
-_KEYS = (*_PLANES, "pixel_size", "slice_thickness", "description")
+_KEYS = (*_PLANES, "pixel_size", "slice_thickness", "description", *layers_npz.KEYS)
 
 
-def read(path: Path) -> Image:
+def read(path: Path) -> Measured:
     """Read a SparseScan or SparseVolume where the file says what was visited, else a Micrograph or Volume.
+
+    With thickness it is a LayerMap, with energies and without visited an EnergyStack.
 
     Raises UnsupportedFormat, InvalidShape, InvalidValue, EmptyScan.
     """
@@ -46,6 +50,10 @@ def read(path: Path) -> Image:
         with refusing_pickles(path), np.load(file, allow_pickle=False) as archive:
             held = {key: archive[key] for key in _KEYS if key in archive.files}
             names = ", ".join(archive.files) or "none"
+    if "thickness" in held:
+        return layers_npz.layer_map(held, _pixel_size(path, held.get("pixel_size")))
+    if "energies_keV" in held and "intensity" in held and "visited" not in held:
+        return layers_npz.energy_stack(held, _pixel_size(path, held.get("pixel_size")))
     # As in every format, a stack of a single slice is one image.
     held |= {key: held[key][0] for key in _PLANES if key in held and held[key].ndim == 3 and len(held[key]) == 1}
     if "intensity" in held:
@@ -72,11 +80,17 @@ def read(path: Path) -> Image:
     return SparseVolume(whole.intensity, visited, pixel_size, thickness, metadata)
 
 
-def write(path: Path, data: Image) -> None:
+def write(path: Path, data: Image | EnergyStack | LayerMap | LabelVolume) -> None:
     """Write all there is, uncompressed. Raises UnsupportedFormat."""
-    if not isinstance(data, Micrograph | SparseScan | Volume | SparseVolume):
+    if isinstance(data, EnergyStack | LayerMap):
+        arrays_of: dict[str, Any] = layers_npz.arrays_of(data)
+        np.savez(path, **arrays_of)
+        return
+    if not isinstance(data, Micrograph | SparseScan | Volume | SparseVolume | LabelVolume):
         raise UnsupportedFormat(path, f"holds images, not a {type(data).__name__}; write a .csv")
     arrays = {key: getattr(data, key, None) for key in (*_PLANES, "pixel_size", "slice_thickness")}
+    if isinstance(data, LabelVolume):
+        arrays["intensity"] = data.labels
     held: dict[str, Any] = {key: array for key, array in arrays.items() if array is not None}
     np.savez(path, description=np.array(describe(data)), **held)
 

@@ -23,7 +23,13 @@ _WRITTEN_WITH = (
     "_preview",
     "_map",
     "_denoised",
+    "_sigma",
+    "_voxels",
+    "_residual",
 )  # what the names of a result and of those beside it end in
+
+
+_TRUTH = "_truth"  # beside an image that was simulated
 
 
 def expand_inputs(inputs: Sequence[str | Path], *, recursive: bool = False) -> list[Path]:
@@ -118,12 +124,13 @@ def _expanded(given: Path, recursive: bool) -> list[Path]:
 
 
 def _readable(entries: Iterable[Path]) -> Iterator[Path]:
-    """Files of known formats, but neither hidden ones nor what semrt wrote, which its sidecar gives away."""
+    """Files of known formats, but neither hidden ones nor what semrt wrote, which what lies beside gives away."""
     entries = list(entries)
     written = {(path.parent, path.name.removesuffix(_SIDECAR)) for path in entries if path.name.endswith(_SIDECAR)}
     for path in entries:
         ours = {(path.parent, stem_of(path).removesuffix(ending)) for ending in _WRITTEN_WITH} & written
-        if suffix_of(path) in FORMATS and not ours and _is_plain_file(path):
+        truth = stem_of(path).endswith(_TRUTH) and path.with_name(path.name.replace(_TRUTH, "")).exists()
+        if suffix_of(path) in FORMATS and not (ours or truth) and _is_plain_file(path):
             yield path
 
 

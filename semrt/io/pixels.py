@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from semrt.data import Micrograph, SparseScan, SparseVolume, Volume
+from semrt.data import LabelVolume, Micrograph, SparseScan, SparseVolume, Volume
 from semrt.errors import InvalidShape, InvalidValue, UnsupportedFormat
 
 if TYPE_CHECKING:
@@ -85,13 +85,15 @@ def grey(path: Path, channels: NDArray[Any]) -> NDArray[Any]:
     return first
 
 
-def with_gaps(path: Path, data: object) -> NDArray[np.float32]:
-    """The pixels of an image or a stack, (ny, nx) or (nz, ny, nx), with NaN where the probe did not go.
+def with_gaps(path: Path, data: object) -> NDArray[np.float32] | NDArray[np.uint8]:
+    """The pixels of an image or a stack, (ny, nx) or (nz, ny, nx), with NaN where the probe did not go; or the labels.
 
     Raises UnsupportedFormat for anything else, and for an exposure map, which would be lost.
     """
     if isinstance(data, Micrograph | Volume):
         return data.intensity
+    if isinstance(data, LabelVolume):
+        return data.labels
     if not isinstance(data, SparseScan | SparseVolume):
         raise UnsupportedFormat(path, f"holds images, not a {type(data).__name__}; write a .csv")
     if isinstance(data, SparseScan) and data.exposure is not None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from semrt.data import SparseVolume, Volume
+from semrt.data import LabelVolume, SparseVolume, Volume
 from semrt.errors import UnreadableFile, UnsupportedFormat
 from semrt.io.description import acquisition, describe, plain, understand
 from semrt.io.opencv import decoded, decoded_pages
@@ -69,8 +69,8 @@ def read(path: Path) -> Micrograph | Volume:
         return image_or_stack(path, pixels, *lengths, **acquisition(facts, _description(tiff)))
 
 
-def write(path: Path, data: Image) -> None:
-    """Write float32, with NaN where the probe did not go. Raises UnsupportedFormat."""
+def write(path: Path, data: Image | LabelVolume) -> None:
+    """Write float32, with NaN where the probe did not go; labels as uint8. Raises UnsupportedFormat."""
     import tifffile
 
     image, text = with_gaps(path, data), describe(data)
@@ -84,7 +84,7 @@ def write(path: Path, data: Image) -> None:
         if not ome:
             told["unit"] = "nm"
             common["resolution"] = (1 / lengths["x"], 1 / lengths["y"])
-    if isinstance(data, Volume | SparseVolume) and data.slice_thickness is not None:
+    if isinstance(data, Volume | SparseVolume | LabelVolume) and data.slice_thickness is not None:
         lengths["z"] = data.slice_thickness
         if not ome:
             told |= {"spacing": lengths["z"], "zunit": "nm"}  # not unit, from which x and y would be guessed
