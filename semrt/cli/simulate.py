@@ -256,4 +256,4 @@ def _tilt_series(draw: Callable[[], TomogramSample], source: Mapping[str, Any]) 
     angles = sample.angles.tolist()
     summary = f"{sample.settings['kind']}, {len(angles)} tilts"
     settings = {**source, **sample.settings}
-    return Made(sample.series, settings, summary, None, {"tilt_angles_deg": angles}, truth=sample.truth, angles=angles)
+    return Made(sample.series, settings, summary, None, {"tilt_angles": angles}, truth=sample.truth, angles=angles)
