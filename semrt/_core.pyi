@@ -86,6 +86,41 @@ def refine_columns(
     n_threads: int,
 ) -> dict[str, Any]: ...
 
+# layers
+def likeliest_layers(
+    intensity: NDArray[float32],
+    signals: NDArray[float64],
+    lower: NDArray[float64],
+    upper: NDArray[float64],
+    noise: float,
+    gain: list[float],
+    offset: float,
+    n_threads: int,
+) -> tuple[NDArray[float32], NDArray[float32], NDArray[float32]]: ...
+def smooth_layers(
+    intensity: NDArray[float32],
+    signals: NDArray[float64],
+    lower: NDArray[float64],
+    upper: NDArray[float64],
+    noise: float,
+    gain: list[float],
+    offset: float,
+    weight: tuple[float, float],
+    limit: tuple[float, float],
+    n_threads: int,
+) -> tuple[NDArray[float32], NDArray[float32], NDArray[float32]]: ...
+def tikhonov_layers(
+    intensity: NDArray[float32],
+    signals: NDArray[float64],
+    lower: NDArray[float64],
+    upper: NDArray[float64],
+    noise: float,
+    gain: list[float],
+    offset: float,
+    alpha: float,
+    n_threads: int,
+) -> tuple[NDArray[float32], NDArray[float32], NDArray[float32]]: ...
+
 # tilt
 def tilt_project(
     volume: NDArray[float32], angles: NDArray[float64], n_detector: int, axis_offset: float, n_threads: int

@@ -80,6 +80,7 @@ void bind_fill(py::module_ &m);
 void bind_kriging(py::module_ &m);
 void bind_columns(py::module_ &m);
 void bind_tilt(py::module_ &m);
+void bind_layers(py::module_ &m);
 void bind_blend(py::module_ &m);
 
 }  // namespace semrt::bindings

@@ -10,5 +10,6 @@ PYBIND11_MODULE(_core, m) {
     bindings::bind_kriging(m);
     bindings::bind_columns(m);
     bindings::bind_tilt(m);
+    bindings::bind_layers(m);
     bindings::bind_blend(m);
 }
