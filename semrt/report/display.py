@@ -12,7 +12,18 @@ if TYPE_CHECKING:
 
     from semrt.data import SparseScan
 
-__all__ = ["UNVISITED", "contrast", "fit", "grey", "heat", "power_spectrum", "resized", "sampled_points", "scale_bar"]
+__all__ = [
+    "UNVISITED",
+    "contrast",
+    "fit",
+    "grey",
+    "heat",
+    "power_spectrum",
+    "resized",
+    "sampled_points",
+    "scale_bar",
+    "tinted",
+]
 
 Limits = tuple[float, float]
 
@@ -59,6 +70,14 @@ def heat(plane: NDArray[np.float32], limits: Limits) -> NDArray[np.uint8]:
     import cv2
 
     return np.ascontiguousarray(cv2.applyColorMap(_bytes(plane, limits), cv2.COLORMAP_MAGMA)[..., ::-1])
+
+
+def tinted(plane: NDArray[np.float32], limits: Limits, colour: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """(ny, nx) from near black by way of a colour to a pale shade of it, RGB (ny, nx, 3)."""
+    pale = [255 - 0.4 * (255 - channel) for channel in colour]
+    ends = np.array([UNVISITED, colour, pale], np.float64)
+    ramp = np.stack([np.interp(np.arange(256), (0, 200, 255), channel) for channel in ends.T], axis=1)
+    return np.asarray(np.rint(ramp), np.uint8)[_bytes(plane, limits)]
 
 
 def sampled_points(scan: SparseScan, limits: Limits, shape: tuple[int, int]) -> NDArray[np.uint8]:

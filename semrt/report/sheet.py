@@ -11,7 +11,7 @@ from semrt.report import display
 from semrt.report.canvas import AMBER, FAINT, INK, QUIET, RAISED, TEAL, blank, box, disc, shortened, text, text_width
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -52,12 +52,19 @@ class Caption:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """A picture (ny, nx, 3) RGB under its title; below it a note, or a colour bar over (low, high)."""
+    """A picture (ny, nx, 3) RGB under its title; below it a note, or a colour bar over (low, high).
+
+    colours: of the bar, those of display.heat when None.  unit: of its figures.
+    span: columns of the sheet that the panel takes, which may then be narrower than the picture.
+    """
 
     title: str
     picture: NDArray[np.uint8]
     note: str = ""
     colour_bar: tuple[float, float] | None = None
+    colours: Callable[[NDArray[np.float32], tuple[float, float]], NDArray[np.uint8]] | None = None
+    unit: str = ""
+    span: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +91,21 @@ class Card:
 
 def lay_out(rows: Sequence[Sequence[Panel | Card]], caption: Caption) -> NDArray[np.uint8]:
     """Draw the banner, and the rows of panels below it; RGB (ny, nx, 3) uint8."""
-    pictures = [panel.picture for row in rows for panel in row if isinstance(panel, Panel)]
+    widths = [
+        -(-(panel.picture.shape[1] - (panel.span - 1) * GUTTER) // panel.span)
+        for row in rows
+        for panel in row
+        if isinstance(panel, Panel)
+    ]
     has_card = any(isinstance(panel, Card) for row in rows for panel in row)
-    cell = max(CARD_AT_LEAST if has_card else CELL_AT_LEAST, *(picture.shape[1] for picture in pictures))
-    columns = max(1 if cell > CARD_AT_LEAST else 2, *(len(row) for row in rows))
+    cell = max(CARD_AT_LEAST if has_card else CELL_AT_LEAST, *widths)
+    columns = max(1 if cell > CARD_AT_LEAST else 2, *(sum(map(_span, row)) for row in rows))
     heights = [max(_height(panel) for panel in row) + TITLE + FOOT for row in rows]
     top = MARGIN + BANNER + (WARNING if caption.warning else 0)
     sheet = blank(top + sum(heights) + MARGIN - FOOT // 2, 2 * MARGIN + columns * cell + (columns - 1) * GUTTER)
     _draw_banner(sheet, caption)
     for row, y in zip(rows, top + np.cumsum([0, *heights]), strict=False):
-        for column, panel in enumerate(row):
+        for column, panel in zip(np.cumsum([0, *map(_span, row)]).tolist(), row, strict=False):
             corner = int(y), MARGIN + column * (cell + GUTTER)
             if isinstance(panel, Card):
                 _draw_card(sheet, panel, (corner[0] + TITLE, corner[1]), cell)
@@ -119,6 +131,10 @@ def draw_scale_bar(picture: NDArray[np.uint8], micrograph: Micrograph) -> None:
     box(picture, (y + 31, x + (width - bar) // 2), (5, bar), INK)
 
 
+def _span(panel: Panel | Card) -> int:
+    return panel.span if isinstance(panel, Panel) else 1
+
+
 def _height(panel: Panel | Card) -> int:
     return panel.height if isinstance(panel, Card) else panel.picture.shape[0]
 
@@ -132,13 +148,13 @@ def _draw_panel(sheet: NDArray[np.uint8], panel: Panel, corner: tuple[int, int])
     if panel.colour_bar is None:
         text(sheet, panel.note, (below + 23, x), 14, QUIET)
         return
-    width = max(nx, COLOUR_BAR_AT_LEAST)
+    width = max(nx, COLOUR_BAR_AT_LEAST + (60 if panel.unit else 0))
     ramp = np.tile(np.linspace(0, 1, width, dtype=np.float32), (6, 1))
-    sheet[below + 8 : below + 14, x : x + width] = display.heat(ramp, (0.0, 1.0))
+    sheet[below + 8 : below + 14, x : x + width] = (panel.colours or display.heat)(ramp, (0.0, 1.0))
     low, high = panel.colour_bar
     text(sheet, f"{low:g}", (below + 31, x), 14, QUIET)
-    text(sheet, f"{(low + high) / 2:.2g}", (below + 31, x + width // 2), 14, QUIET, align="centre")
-    text(sheet, f"{high:.2g}", (below + 31, x + width), 14, QUIET, align="right")
+    text(sheet, _figure((low + high) / 2), (below + 31, x + width // 2), 14, QUIET, align="centre")
+    text(sheet, f"{_figure(high)} {panel.unit}".rstrip(), (below + 31, x + width), 14, QUIET, align="right")
 
 
 def _draw_banner(sheet: NDArray[np.uint8], caption: Caption) -> None:
@@ -205,6 +221,11 @@ def _draw_card(sheet: NDArray[np.uint8], card: Card, corner: tuple[int, int], wi
         text(sheet, name, (line, left), 15, QUIET)
         room = right - left - text_width(name, 15) - 16
         text(sheet, shortened(value, 15, room), (line, right), 15, align="right")
+
+
+def _figure(value: float) -> str:
+    """Two digits, or more where a number before its point has more."""
+    return f"{value:.0f}" if 100 <= abs(value) < 1e5 else f"{value:.2g}"
 
 
 def _percent(share: float) -> str:
