@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, Any, cast
 
 from semrt import engine, io
 from semrt.cli import _results
+from semrt.cli._energies import energy_stack, takes_energies
 from semrt.cli._failures import INTERRUPTED, exit_code, log_traceback, message
 from semrt.cli._inputs import check_accepted
 from semrt.cli._interrupt import asking_first
 from semrt.cli._kinds import kind_of
 from semrt.cli._progress import Progress, progress
 from semrt.engine.solver_road import name_of
+from semrt.errors import InvalidOption
 from semrt.tasks import Solver, devices_of, find_task, result_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Generator, Mapping
+    from collections.abc import Collection, Generator, Mapping, Sequence
     from pathlib import Path
 
     from semrt.backends import Session
@@ -62,7 +64,9 @@ class Batch:
 
     header: what is said before the first result.
     reading: keywords of io.read.  settings: keywords of engine.infer_many.
-    preview: draw one beside each result; spectra: with power spectra.  saves: what else, of what the kind offers.
+    energies: of the images of each stack [keV]; those that its file tells of when None.
+    preview: draw one beside each result; spectra: with power spectra.  saves: what else, of what the kind offers, and
+    making: how.
     redone: results that are replaced in any case.
     """
 
@@ -70,11 +74,17 @@ class Batch:
     header: str
     reading: Mapping[str, Any]
     settings: Mapping[str, Any]
+    energies: Sequence[float] | None = None
     overwrite: bool = False
     preview: bool = False
     spectra: bool = False
     saves: Collection[str] = ()
+    making: Mapping[str, Any] = field(default_factory=dict)
     redone: Collection[Path] = ()
+
+    def __post_init__(self) -> None:
+        if self.energies is not None and not takes_energies(self._task):
+            raise InvalidOption(f"--energies: {self._name} takes no images at several beam energies; leave it out")
 
     def run(self, targets: Mapping[Path, Path]) -> Summary:
         """Infer each source into its target; one that fails, or Ctrl-C, leaves the finished ones whole.
@@ -155,6 +165,8 @@ class Batch:
 
     def _read(self, source: Path, target: Path) -> Any:
         measured = io.read(source, **self.reading)
+        if takes_energies(self._task):
+            measured = energy_stack(source, measured, self.energies)
         check_accepted(source, measured, self._task.accepts, self._name)
         if not self._kind.FORMATS:
             io.check_fits(target, measured)  # not after an hour of work
@@ -179,7 +191,14 @@ class Batch:
         if target in self.redone:
             target.unlink(missing_ok=True)  # before what lies beside it no longer says that it is to be redone
         paths = _results.save(
-            target, result, measured, source, overwrite=self.overwrite, picture=picture, saves=self.saves
+            target,
+            result,
+            measured,
+            source,
+            overwrite=self.overwrite,
+            picture=picture,
+            saves=self.saves,
+            making=self.making,
         )
         return (
             _results.record_of(result, measured)

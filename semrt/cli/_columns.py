@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 INPUT = "image"
 FORMATS = (".csv",)
 ROLES = ("map", "denoised", "rois")
+MAKING: dict[str, Any] = {}
 SAVES = {"csv": True, "map": True, "denoised": True, "rois": False}  # ROIs need an extra
 ENDINGS = {"map": "_map.tif", "denoised": "_denoised.tif", "rois": "_rois.zip"}
 

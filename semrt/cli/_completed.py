@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 INPUT = "scan"
 FORMATS: tuple[str, ...] = ()
 ROLES = ("error_map",)
+MAKING: dict[str, Any] = {}
 SAVES: dict[str, bool] = {}
 
 

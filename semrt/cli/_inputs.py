@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from semrt.data import Micrograph, SparseScan, SparseVolume, Volume
+from semrt.data import EnergyStack, LayerMap, Micrograph, SparseScan, SparseVolume, Volume
 from semrt.errors import InvalidValue
 from semrt.scan import ScanPath
 
@@ -18,6 +18,7 @@ _WANTED = {
     SparseScan: "a sparse scan",
     Micrograph: "an image in which every pixel was measured",
     Volume: "a stack in which every pixel was measured",
+    EnergyStack: "a stack of images at several beam energies",
 }
 _VISITED = "in which every pixel was visited"
 _MASK = "say where the probe went with --mask FILE, or --unvisited 0"
@@ -29,6 +30,19 @@ _HELD = {  # type -> what it is, and what to do where a sparse scan is wanted
 _INSTEAD = {  # the same, where an image is wanted
     SparseScan: ("a scan with gaps", "fill them first with: semrt infer infill"),
     ScanPath: ("positions of a probe", "give the image itself"),
+}
+
+_OF_LAYERS = {  # the same, where such images are wanted
+    Micrograph: ("a single image", "save the images of all energies as one stack"),
+    SparseScan: ("a single scan with gaps", "save the images of all energies, without gaps, as one stack"),
+    ScanPath: ("positions of a probe", "give the stack itself"),
+}
+_ELSEWHERE = {  # the same, where neither is
+    EnergyStack: (
+        "images at several beam energies",
+        "give them to semrt infer layers, or save one of them as an image",
+    ),
+    LayerMap: ("thickness of layers", "give what it was found from"),
 }
 
 
@@ -45,5 +59,6 @@ def check_accepted(source: Path, measured: Any, accepts: type | tuple[type, ...]
             hint = f"{name} takes single scans; semrt infer dip reconstructs stacks"
             raise InvalidValue(f"{source}", "a single sparse scan", slices, hint)
         raise InvalidValue(f"{source}", "a single image", slices, f"{name} takes one image; save the slices as files")
-    held, hint = (_HELD if sparse else _INSTEAD).get(type(measured), (f"a {type(measured).__name__}", ""))
+    told = _OF_LAYERS if EnergyStack in kinds else _HELD if sparse else _INSTEAD
+    held, hint = (told | _ELSEWHERE).get(type(measured), (f"a {type(measured).__name__}", ""))
     raise InvalidValue(f"{source}", wanted, held, hint)

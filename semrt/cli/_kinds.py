@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from semrt.data import AtomColumns, Micrograph, Volume
+from semrt.data import AtomColumns, LayerMap, Micrograph, Volume
 from semrt.errors import InvalidOption
 
 if TYPE_CHECKING:
@@ -20,12 +20,13 @@ if TYPE_CHECKING:
 
     from semrt.report.sheet import Caption
 
-__all__ = ["KINDS", "Kind", "beside", "checked_saves", "kind_of"]
+__all__ = ["KINDS", "Kind", "beside", "checked_making", "checked_saves", "kind_of"]
 
 KINDS: dict[type, str] = {
     Micrograph: "semrt.cli._completed",
     Volume: "semrt.cli._completed",
     AtomColumns: "semrt.cli._columns",
+    LayerMap: "semrt.cli._layers",
 }
 
 
@@ -35,12 +36,14 @@ class Kind(Protocol):
     INPUT: what it is inferred from, in a word.  FORMATS: suffixes that the result itself may have, the preferred first;
     none for those of images.  ROLES: what may lie beside the result, as the record calls it.
     SAVES: what --save may name, and whether it is saved unasked; empty where there is no choice.
+    MAKING: flags that say how that is made, and what holds without them; keywords of companions.
     """
 
     INPUT: str
     FORMATS: tuple[str, ...]
     ROLES: tuple[str, ...]
     SAVES: Mapping[str, bool]
+    MAKING: Mapping[str, Any]
 
     def require(self, saves: Collection[str]) -> None:
         """Raise MissingDependency, before any work, for what cannot be saved here."""
@@ -48,7 +51,9 @@ class Kind(Protocol):
     def places(self, target: Path, saves: Collection[str]) -> list[Path]:
         """Every file that may be written beside the result for its sake."""
 
-    def companions(self, target: Path, result: Any, saves: Collection[str]) -> dict[str, tuple[Path, Any]]:
+    def companions(
+        self, target: Path, result: Any, saves: Collection[str], **making: Any
+    ) -> dict[str, tuple[Path, Any]]:
         """Role -> where, and what io.write writes there."""
 
     def described(self, measured: Any, result: Any) -> dict[str, Any]:
@@ -81,6 +86,15 @@ def checked_saves(name: str, kind: Kind, given: str | None) -> tuple[str, ...]:
             raise InvalidOption.unknown("--save", word, kind.SAVES)
     kind.require(saves)
     return saves
+
+
+def checked_making(name: str, kind: Kind, given: Mapping[str, Any]) -> dict[str, Any]:
+    """How what lies beside a result is made: what was given, and what holds for the rest.  Raises InvalidOption."""
+    said = {flag: value for flag, value in given.items() if value is not None}
+    for flag in said:
+        if flag not in kind.MAKING:
+            raise InvalidOption(f"--{flag}: {name} leaves no choice; leave it out")
+    return {**kind.MAKING, **said}
 
 
 def beside(target: Path, ending: str) -> Path:

@@ -42,17 +42,18 @@ def save(
     overwrite: bool,
     picture: NDArray[np.uint8] | None = None,
     saves: Collection[str] = (),
+    making: Mapping[str, Any] | None = None,
 ) -> dict[str, Path]:
     """Write a result and what belongs to it, each file whole; the result comes last, so that where it is, all is.
 
-    saves: of what the kind of result leaves to choose, what is to be saved.
+    saves: of what the kind of result leaves to choose, what is to be saved.  making: how, where it leaves that too.
     Returns role -> path; roles are output, provenance, preview, and those of the kind.
     Raises OutputExists, OutputNotWritable.
     """
     kind = kind_of(type(result))
     written: dict[str, Path] = {}
     # What an interrupted run left beside a result that it never wrote is nobody's: replace it.
-    for role, (path, data) in kind.companions(target, result, saves).items():
+    for role, (path, data) in kind.companions(target, result, saves, **(making or {})).items():
         io.write(path, data, overwrite=True)
         written[role] = path
     if picture is not None:

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
     from semrt.data import PixelSize
 
-__all__ = ["coverage", "coverage_text", "length_text", "pixel_size", "settings_of", "shape"]
+__all__ = ["coverage", "coverage_text", "length_text", "pixel_size", "settings_of", "shape", "voxel"]
+
+
+FLATTEST = 0.1  # [nm]; no voxel is flatter than atoms
 
 
 def pixel_size(typed: str) -> PixelSize:
@@ -26,6 +29,20 @@ def pixel_size(typed: str) -> PixelSize:
         return parse_pixel_size(typed)
     except InvalidOption as error:
         raise click.BadParameter(str(error)) from error
+
+
+def voxel(typed: str) -> float:
+    """Height of a voxel [nm] from 10nm or 10.  Raises BadParameter."""
+    from semrt.io import parse_pixel_size
+
+    words = typed.strip()
+    try:
+        dy, dx = parse_pixel_size(words + "nm" if words[-1:].isdecimal() else words)
+    except InvalidOption as error:
+        raise click.BadParameter(f"{typed!r}: expected a length with its unit, such as 10nm") from error
+    if dy != dx or dy < FLATTEST:
+        raise click.BadParameter(f"{typed!r}: expected one height of {FLATTEST:g} nm or more, such as 10nm")
+    return dy
 
 
 def shape(typed: str) -> tuple[int, int]:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from semrt.cli._values import pixel_size, settings_of
+from semrt.cli._energies import energies
+from semrt.cli._values import pixel_size, settings_of, voxel
 from semrt.errors import InvalidOption
 
 if TYPE_CHECKING:
@@ -39,11 +40,11 @@ FLAGS = ("denoise", "variant", "network", "max_iterations", "max_seconds", "seed
 @click.option("--mask", type=FILE, help="Image or scan path that says where the probe went (non-zero).")
 @click.option("--unvisited", type=float, metavar="VALUE", help="Intensity where the probe did not go, such as 0.")
 @click.option("--pixel-size", type=pixel_size, metavar="LENGTH", help="Such as 0.02nm; replaces what the file says.")
+@click.option("--energies", type=energies, metavar="KEV", help='Of a stack\'s images: "5,6,8", 5:35, or a text file.')
 @click.option("--preview", is_flag=True, help="Draw what was measured and the result, beside each result.")
 @click.option("--spectra", is_flag=True, help="Add power spectra to the preview.")
-@click.option(
-    "--save", "saves", metavar="NAMES", help="What goes beside columns: csv, map, denoised, rois; commas between."
-)
+@click.option("--save", "saves", metavar="NAMES", help="What goes beside columns or layers, see above; commas between.")
+@click.option("--voxel", type=voxel, metavar="LENGTH", help="Height of the voxels of layers.  [default: 10nm]")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:N; auto is the fastest that opens.")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads of the processor; one for each core by default.")
 @click.option("--precision", default="fp32", show_default=True, help="fp32, or one of the model's variants.")
@@ -75,18 +76,22 @@ def infer(model: str, inputs: tuple[str, ...], **given: Any) -> int:
     Each result is written as {input}_{model}.tif, and beside it the error map (_error.tif), how it was made
     (.semrt.json) and, if asked for, a preview (_preview.png). Atomic columns are written as {input}_{model}.csv, and
     beside it a map of them (_map.tif), the image without noise and background (_denoised.tif) and, if asked for, ROIs
-    for Fiji (_rois.zip). Inputs are never touched. The names of the results go to stdout, all else to stderr.
+    for Fiji (_rois.zip); --save chooses of csv, map, denoised, rois. The thickness of layers in nm is written as
+    {input}_{model}.tif, a slice a material, and beside it how well it is known (_sigma.tif), the materials as voxels
+    (_voxels.tif) and, if asked for, the deviation at each energy (_residual.csv); --save chooses of sigma, voxels,
+    residual. Inputs are never touched. The names of the results go to stdout, all else to stderr.
     """
     from semrt import engine, io
     from semrt.cli import _results
     from semrt.cli._batch import Batch
-    from semrt.cli._kinds import checked_saves
+    from semrt.cli._kinds import checked_making, checked_saves
 
     if given["skip_existing"] and given["overwrite"]:
         raise InvalidOption("--skip-existing and --overwrite contradict each other; give one of them")
     settings = {name: given[name] for name in ("tile", "batch", "fallback", "device", "threads")} | _task_options(given)
     name, kind = _name_and_kind(model, given["device"], given["precision"], given["solver"])
     saves = checked_saves(name, kind, given["saves"])
+    making = checked_making(name, kind, {"voxel": given["voxel"]})
     sources = io.expand_inputs(inputs, recursive=given["recursive"])
     targets = io.output_paths(sources, name, given["output"], _suffix(given["suffix"]), kind.FORMATS)
     there = {source: target for source, target in targets.items() if given["skip_existing"] and target.exists()}
@@ -101,11 +106,13 @@ def infer(model: str, inputs: tuple[str, ...], **given: Any) -> int:
             opened,
             header=_header(name, opened, kind.INPUT, len(targets), len(skipped)),
             reading={key: given[key] for key in ("mask", "unvisited", "pixel_size")},
+            energies=given["energies"],
             settings=settings,
             overwrite=given["overwrite"],
             preview=preview,
             spectra=given["spectra"],
             saves=saves,
+            making=making,
             redone=set(there.values()),
         )
         summary = batch.run(targets)

@@ -11,12 +11,20 @@ import click
 from semrt.cli._values import coverage_text, length_text, pixel_size
 
 if TYPE_CHECKING:
-    from semrt.data import SparseScan, SparseVolume
+    from semrt.data import EnergyStack, SparseScan, SparseVolume
     from semrt.io.formats import Image, Measured
 
 __all__ = ["info"]
 
-UNITS = {"_px_per_us2": "px/µs²", "_px_per_us": "px/µs", "_px": "px", "_us": "µs", "_nm": ""}  # a length brings its own
+UNITS = {
+    "_px_per_us2": "px/µs²",
+    "_px_per_us": "px/µs",
+    "_px": "px",
+    "_us": "µs",
+    "_nm": "",  # a length brings its own
+    "_nm3": "nm³",
+    "_keV": "keV",
+}
 
 
 @click.command(short_help="Show what a file holds: shape, pixel size, coverage.")
@@ -55,16 +63,21 @@ def _print(name: str, value: Any) -> None:
 
 
 def _described(held: Measured) -> dict[str, Any]:
-    from semrt.data import Micrograph, SparseScan, SparseVolume, Volume
+    from semrt.data import EnergyStack, LayerMap, Micrograph, SparseScan, SparseVolume, Volume
+    from semrt.report.layers_summary import summary_of
     from semrt.scan import ScanPath
 
     if isinstance(held, ScanPath):
         return {"kind": "scan path", "shape": held.shape, "coverage": held.coverage, **held.statistics()}
+    if isinstance(held, EnergyStack):
+        return {"kind": "images at beam energies", "energies_keV": held.energies.tolist(), **_of_image(held)}
+    if isinstance(held, LayerMap):
+        return {"kind": "layers", "shape": held.shape, "pixel_size_nm": held.pixel_size, **summary_of(held)}
     kinds = {Micrograph: "micrograph", SparseScan: "sparse scan", Volume: "volume", SparseVolume: "sparse volume"}
     return {"kind": kinds[type(held)], **_of_image(held)}
 
 
-def _of_image(held: Image) -> dict[str, Any]:
+def _of_image(held: Image | EnergyStack) -> dict[str, Any]:
     from semrt.data import SparseScan, SparseVolume, Volume
 
     described: dict[str, Any] = {"shape": held.shape, "pixel_size_nm": held.pixel_size}
@@ -115,7 +128,7 @@ def _text(name: str, value: Any) -> str:
         return " x ".join(map(str, value))
     if name == "pixel_size_nm":
         return "unknown" if value is None else " x ".join(length_text(length) for length in dict.fromkeys(value))
-    if name == "slice_thickness_nm":
+    if name.endswith("_nm"):
         return "unknown" if value is None else length_text(value)
     if name.startswith("coverage"):
         return coverage_text(value)
