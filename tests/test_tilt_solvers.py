@@ -208,6 +208,14 @@ def test_reconstructions_of_a_stack_are_those_of_its_slices_with_any_number_of_t
         np.testing.assert_array_equal(other, found[0])
 
 
+@pytest.mark.parametrize("solve", [sirt, tv])
+def test_a_large_slice_shared_by_threads_is_the_same(solve):
+    geometry = TiltGeometry(np.linspace(-60, 70, 30), (530, 540))
+    series = np.random.default_rng(0).random((30, 1, 540), dtype=np.float32)
+    one, three = (solve(series, geometry, iterations=2, n_threads=n) for n in (1, 3))
+    np.testing.assert_array_equal(one, three)
+
+
 @pytest.mark.parametrize("solve", [wbp, sirt, tv])
 @pytest.mark.parametrize("n_threads", [1, 4])
 def test_progress_is_told_up_to_the_end_and_may_end_the_work(solve, n_threads):

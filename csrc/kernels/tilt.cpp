@@ -5,7 +5,7 @@
 namespace semrt {
 
 void project(TiltGeometry const &geometry, View3D<float const> volume, View3D<float> series, int n_threads) {
-    share_slices(volume.ny, n_threads, [&](index first, index last, int threads) {
+    share_slices(geometry, volume.ny, n_threads, [&](index first, index last, int threads) {
         auto work = geometry.workspace();
         std::vector<float> slice, sinogram(static_cast<std::size_t>(series.nz * series.nx));
         for (index y = first; y < last; ++y) {
@@ -18,7 +18,7 @@ void project(TiltGeometry const &geometry, View3D<float const> volume, View3D<fl
 }
 
 void back_project(TiltGeometry const &geometry, View3D<float const> series, View3D<float> volume, int n_threads) {
-    share_slices(volume.ny, n_threads, [&](index first, index last, int threads) {
+    share_slices(geometry, volume.ny, n_threads, [&](index first, index last, int threads) {
         auto work = geometry.workspace();
         std::vector<float> sinogram, slice(static_cast<std::size_t>(volume.nz * volume.nx));
         for (index y = first; y < last; ++y) {

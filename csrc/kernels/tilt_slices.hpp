@@ -24,11 +24,12 @@ inline void store_slice(std::vector<float> const &plane, index y, View3D<float> 
     }
 }
 
-// Calls work(first, last, n_threads) for the slices [first, last): a part of them for each thread, or, where they are
-// fewer than the threads, all of them with all threads for each.
+// Calls work(first, last, n_threads) for the slices [first, last): a part of them for each thread; or, where they are
+// fewer than the threads, and large enough to be worth starting threads again and again, all with all threads for each.
 template <class Work>
-void share_slices(index n_slices, int n_threads, Work const &work) {
-    if (n_slices < n_threads) {
+void share_slices(TiltGeometry const &geometry, index n_slices, int n_threads, Work const &work) {
+    constexpr index large = 1 << 23;  // pixels times tilts; some milliseconds
+    if (n_slices < n_threads && geometry.nz() * geometry.nx() * geometry.n_angles() >= large) {
         work(0, n_slices, n_threads);
         return;
     }

@@ -68,6 +68,8 @@ class Counter {
         return !ended_;
     }
 
+    bool ended() const { return ended_; }
+
   private:
     TiltProgress const &progress_;
     index total_, done_ = 0;
@@ -105,13 +107,12 @@ template <class Iterate>
 void each_slice(TiltGeometry const &geometry, View3D<float const> series, View3D<float> volume, int iterations,
                 TiltProgress const &progress, int n_threads, Iterate const &iterate) {
     Counter counter(progress, volume.ny * iterations);
-    share_slices(volume.ny, n_threads, [&](index first, index last, int threads) {
+    share_slices(geometry, volume.ny, n_threads, [&](index first, index last, int threads) {
         Slice slice(geometry, threads);
-        bool going = true;
-        for (index y = first; y < last && going; ++y) {
+        for (index y = first; y < last && !counter.ended(); ++y) {
             copy_slice(volume, y, slice.density);
             copy_slice(series, y, slice.measured);
-            iterate(slice, [&] { return going = counter.tell(); });
+            iterate(slice, [&] { return counter.tell(); });
             store_slice(slice.density, y, volume);
         }
     });
