@@ -80,8 +80,8 @@ class LayerSmoothness:
     weight: of each nm, for the lower and the upper layer.  limit: differences beyond it cost no more [nm].
     """
 
-    weight: tuple[float, float] = (0.6, 0.14)
-    limit: tuple[float, float] = (1.5, 6.0)
+    weight: tuple[float, float] = (0.35, 0.14)
+    limit: tuple[float, float] = (2.0, 6.0)
 
     def __post_init__(self) -> None:
         for name in ("weight", "limit"):
