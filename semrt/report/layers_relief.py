@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from semrt.report.canvas import RAISED, blank
+from semrt.report.canvas import RAISED
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,6 +26,7 @@ TILT = 0.52  # share of its depth that is left when seen from this height
 OVERSAMPLING = 2
 RELIEF, SLAB, MARGIN = 0.24, 0.045, 0.05  # shares of the picture: highest layer, substrate, space around
 STEEPEST = 0.4  # height of the highest layer, of the shorter side of the field
+SHADES, BRIGHTEST = 128, 1.25
 LIGHT = np.array([-0.55, -0.35, 0.76])  # from where, as (right, towards us, up)
 
 
@@ -59,9 +60,10 @@ def relief(thickness: NDArray[np.float32], size: tuple[int, int]) -> tuple[NDArr
     edges = [
         np.where(view.within, np.rint(level).astype(np.int32), 0) for level in (slab + lower, slab + lower + upper)
     ]
-    picture = blank(ny, nx, RAISED)
-    _paint(picture, view.top, slab, edges, (lower > 0, upper > 0), _light(lower + upper))
-    return _shrunk(picture, size), px_per_nm / OVERSAMPLING
+    # The top has its layer's colour however thin the layer is.
+    on_top = np.where(upper > 0, 2, lower > 0) * SHADES + _shade(_light(lower + upper))
+    codes = _painted((ny, nx), view.top, slab, edges, on_top)
+    return _shrunk(_colours()[codes], size), px_per_nm / OVERSAMPLING
 
 
 def _view(field: tuple[int, int], picture: tuple[int, int]) -> _View:
@@ -100,7 +102,7 @@ def _light(height: NDArray[np.float32]) -> NDArray[np.float32]:
     towards, right = np.gradient(soft)
     length = np.sqrt(1 + right**2 + (TILT * towards) ** 2)
     falls = (LIGHT[2] - LIGHT[0] * right - LIGHT[1] * TILT * towards) / length
-    return np.asarray(np.clip(falls / LIGHT[2], 0.45, 1.25), np.float32)
+    return np.asarray(np.clip(falls / LIGHT[2], 0.45, BRIGHTEST), np.float32)
 
 
 def _light_on_walls(top: NDArray[np.int32]) -> NDArray[np.float32]:
@@ -113,39 +115,45 @@ def _light_on_walls(top: NDArray[np.int32]) -> NDArray[np.float32]:
     return np.asarray(0.62 - 0.22 * facing_right, np.float32)
 
 
-def _paint(
-    picture: NDArray[np.uint8],
-    row_of_first: int,
-    slab: int,
-    edges: list[NDArray[np.int32]],
-    there: tuple[NDArray[np.bool_], NDArray[np.bool_]],
-    light: NDArray[np.float32],
-) -> None:
+def _shade(light: NDArray[np.float32]) -> NDArray[np.int32]:
+    """Light in steps, as the table of colours counts them."""
+    return np.asarray(np.rint(light * ((SHADES - 1) / BRIGHTEST)), np.int32)
+
+
+def _colours() -> NDArray[np.uint8]:
+    """Colour of every material in every light, by material * SHADES + shade; the last is the background."""
+    light = np.linspace(0, BRIGHTEST, SHADES)[:, None]
+    shaded = [np.clip(light * np.array(colour), 0, 255) for colour in (SUBSTRATE, LOWER, UPPER)]
+    return np.asarray(np.rint(np.concatenate([*shaded, [RAISED]])), np.uint8)
+
+
+def _painted(
+    size: tuple[int, int], row_of_first: int, slab: int, edges: list[NDArray[np.int32]], on_top: NDArray[Any]
+) -> NDArray[np.int32]:
     """Paint each cell's column, as far as the one before it leaves it to be seen; nearer ones come later, and hide.
 
     edges: (rows, nx) tops of the lower and of the upper layer above the foot of the substrate [px].
-    there: where either layer is.
+    on_top: (rows, nx) what a column looks like from above.  Both it and the result are in the codes of _colours.
     """
-    through_lower, top = edges
+    through_lower, top = (edge.ravel() for edge in edges)
+    ny, nx = size
     nearer = np.zeros_like(top)
-    nearer[:-1] = top[1:]
+    nearer[:-nx] = top[nx:]
     visible = np.maximum(top - np.maximum(nearer - 1, 0), 0)
-    row, column = np.nonzero(visible)
-    count = visible[row, column]
-    of = np.repeat(np.arange(len(row)), count)
-    down = np.arange(len(of)) - np.repeat(np.cumsum(count) - count, count)  # from the top of the column
-    row, column = row[of], column[of]
-    level = top[row, column] - 1 - down
-    is_top = down == 0
-    shade = np.where(is_top, light[row, column], _light_on_walls(top)[row, column])
-    # The top has its layer's colour however thin the layer is.
-    upper = np.where(is_top, there[1][row, column], level >= through_lower[row, column])
-    lower = np.where(is_top, there[0][row, column], level >= slab)
-    palette = np.array([SUBSTRATE, LOWER, UPPER], np.float32)
-    colour = palette[np.where(upper, 2, np.where(lower, 1, 0))] * shade[:, None]
-    y = row_of_first + row - level
-    inside = (y >= 0) & (y < len(picture))
-    picture[y[inside], column[inside]] = np.rint(np.clip(colour[inside], 0, 255)).astype(np.uint8)
+    cell = np.flatnonzero(visible)
+    count = visible[cell]
+    first = np.cumsum(count) - count
+    of = np.repeat(cell, count)
+    level = top[of] - 1 - (np.arange(len(of)) - np.repeat(first, count))  # from the top of the column down
+    code = (level >= slab).astype(np.int32) + (level >= through_lower[of])
+    code *= SHADES
+    code += _shade(_light_on_walls(edges[1])).ravel()[of]
+    code[first] = on_top.ravel()[cell]
+    at = of + nx * (row_of_first - level)
+    codes = np.full(ny * nx, 3 * SHADES, np.int32)
+    inside = (at >= 0) & (at < len(codes))
+    codes[at[inside]] = code[inside]
+    return codes.reshape(ny, nx)
 
 
 def _shrunk(picture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
