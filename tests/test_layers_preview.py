@@ -13,7 +13,7 @@ from semrt.errors import InvalidShape
 from semrt.report import display
 from semrt.report.canvas import TEAL
 from semrt.report.layers_preview import headline_of, layers_preview
-from semrt.report.layers_relief import LOWER, SUBSTRATE, UPPER, relief
+from semrt.report.layers_relief import LOWER, SUBSTRATE, UPPER, relief, top_of
 from semrt.report.layers_section import cross_section, nice_steps, row_shown, volume_text
 from semrt.report.layers_summary import summary_of
 from semrt.report.sheet import CELL_AT_LEAST, GUTTER, MARGIN, Caption, Panel, lay_out
@@ -141,7 +141,7 @@ def test_the_view_shows_a_layer_as_high_as_its_bar_says():
     for height in (0, 50, 100):
         layers = np.zeros((2, 64, 64), np.float32)
         layers[1, 20:40, 20:40] = height
-        layers[1, 60:62, 60:62] = 200  # the highest of all, which sets the scale
+        layers[1, 58:62, 58:62] = 200  # the highest of all, which sets the scale
         views[height], px_per_nm = relief(layers, (300, 500))
     top = {
         height: np.argwhere((np.abs(views[height].astype(int) - views[0]) > 20).any(-1))[:, 0].min()
@@ -231,3 +231,13 @@ def test_volumes_are_written_short():
     assert volume_text(350) == "350 nm³"
     assert volume_text(12.5e6) == "0.0125 µm³"
     assert volume_text(3.2e9) == "3.2 µm³"
+
+
+def test_a_pixel_that_goes_beyond_all_others_does_not_end_the_scale():
+    layer = np.full((64, 64), 10, np.float32)
+    layer[3, 3] = 900
+    assert top_of(layer) == 10
+    layer[:] = 0
+    layer[3, 3] = 5
+    assert top_of(layer) == 5, "but where there is nothing else, it does"
+    assert top_of(np.zeros((4, 4), np.float32)) == 0

@@ -11,7 +11,7 @@ from semrt.data import Micrograph
 from semrt.errors import InvalidShape
 from semrt.report import display
 from semrt.report.canvas import INK, QUIET, TEAL, box, text
-from semrt.report.layers_relief import LOWER, UPPER, relief
+from semrt.report.layers_relief import LOWER, UPPER, relief, top_of
 from semrt.report.layers_section import cross_section, nice_steps, residual_plot, row_shown, summary_table
 from semrt.report.layers_summary import summary_of
 from semrt.report.preview import field_text
@@ -110,7 +110,7 @@ def _maps(found: LayerMap, y: int, size: tuple[int, int]) -> list[Panel]:
     """Thickness of either layer; ticks at both sides mark the row of the cut."""
     panels = []
     for name, plane, colour in zip(found.names, found.thickness, COLOURS, strict=True):
-        limits = 0.0, _round_up(float(plane.max()))
+        limits = 0.0, _round_up(top_of(plane))
         colours = partial(_tinted, colour=colour)
         picture = colours(display.resized(plane, size), limits)
         row = min(size[0] - 1, round((y + 0.5) * size[0] / found.shape[0]))
@@ -165,7 +165,7 @@ def _view(found: LayerMap, width: int, span: int) -> Panel:
     ):
         picture, px_per_nm = relief(thickness, (VIEW, half))
         text(picture, words, (34, 24), 15, INK)
-        highest = float(thickness.sum(0).max())
+        highest = top_of(thickness.sum(0))
         if highest > 0:
             length = nice_steps(highest, most=2)[-1]
             bar = max(1, round(length * px_per_nm))

@@ -13,7 +13,7 @@ from semrt.report.canvas import RAISED
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["LOWER", "SUBSTRATE", "UPPER", "relief"]
+__all__ = ["LOWER", "SUBSTRATE", "UPPER", "relief", "top_of"]
 
 RGB = tuple[int, int, int]
 
@@ -53,9 +53,9 @@ def relief(thickness: NDArray[np.float32], size: tuple[int, int]) -> tuple[NDArr
     """
     ny, nx = (OVERSAMPLING * length for length in size)
     view = _view((thickness.shape[1], thickness.shape[2]), (ny, nx))
-    highest = float(thickness.sum(0).max())
+    highest = top_of(thickness.sum(0))
     px_per_nm = min(RELIEF * ny, STEEPEST * view.shorter_side) / highest if highest > 0 else 1.0
-    lower, upper = (px_per_nm * plane for plane in _seen(thickness, view))
+    lower, upper = (np.minimum(px_per_nm * plane, ny) for plane in _seen(thickness, view))  # beyond is out of sight
     slab = max(2, round(SLAB * ny))
     edges = [
         np.where(view.within, np.rint(level).astype(np.int32), 0) for level in (slab + lower, slab + lower + upper)
@@ -64,6 +64,11 @@ def relief(thickness: NDArray[np.float32], size: tuple[int, int]) -> tuple[NDArr
     on_top = np.where(upper > 0, 2, lower > 0) * SHADES + _shade(_light(lower + upper))
     codes = _painted((ny, nx), view.top, slab, edges, on_top)
     return _shrunk(_colours()[codes], size), px_per_nm / OVERSAMPLING
+
+
+def top_of(thickness: NDArray[np.float32]) -> float:
+    """The thickness at which a scale ends: the largest [nm], unless a pixel in a thousand goes beyond all others."""
+    return float(np.percentile(thickness, 99.9)) or float(thickness.max())
 
 
 def _view(field: tuple[int, int], picture: tuple[int, int]) -> _View:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from semrt.report.canvas import FAINT, INK, QUIET, RAISED, TEAL, blank, box, text, text_width
-from semrt.report.layers_relief import LOWER, SUBSTRATE, UPPER
+from semrt.report.layers_relief import LOWER, SUBSTRATE, UPPER, top_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,7 +28,7 @@ def row_shown(found: LayerMap) -> int:
     """The row through the thickest lower layer, or upper one without any; of equals the one with more of both."""
     plane = found.thickness[0] if found.thickness[0].any() else found.thickness[1]
     highest = plane.max(axis=1)
-    rows = np.flatnonzero(highest >= highest.max() * (1 - 1e-3))
+    rows = np.flatnonzero(highest >= top_of(plane) * (1 - 1e-3))
     return int(rows[found.thickness[:, rows].sum(axis=(0, 2)).argmax()])
 
 
@@ -97,7 +97,7 @@ def residual_plot(found: LayerMap, noise: float, size: tuple[int, int]) -> NDArr
     row = at(low, 100 * noise)[1] // 16
     for x in range(LEFT, nx - RIGHT - 6, 12):
         box(picture, (row, x), (1, 7), INK, opacity=0.7)
-    text(picture, "noise", (row - 6, nx - RIGHT), 13, QUIET, align="right")
+    text(picture, "noise", (row + 18, nx - RIGHT), 13, QUIET, align="right")
     points = np.array([at(*pair) for pair in zip(energies, percent, strict=True)], np.int32)
     cv2.polylines(picture, [points], False, TEAL, 2, cv2.LINE_AA, 4)
     for x, y in points.tolist():

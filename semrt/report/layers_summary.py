@@ -49,6 +49,6 @@ def _misfit(found: LayerMap) -> dict[str, float | None] | None:
     if found.residual is None or not np.isfinite(found.residual).any():
         return None
     rms = float(np.sqrt(np.nanmean(found.residual**2)))
-    noise = found.provenance.get("details", {}).get("noise", EXPECTED_NOISE)
+    noise = found.provenance.get("details", {}).get("noise") or EXPECTED_NOISE
     worst = None if found.energies is None else float(found.energies[np.nanargmax(found.residual)])
     return {"rms_relative": rms, "noise": float(noise), "chi": rms / float(noise), "worst_keV": worst}
