@@ -114,7 +114,7 @@ def test_tv_finds_the_least_of_what_it_minimises():
 
 def test_as_many_iterations_of_tv_as_by_default_come_near_the_least():
     series = measured(40, TILTS, noise=1.0)
-    geometry, weight = TiltGeometry(TILTS, (40, 40)), 5.0  # = √25 tilts · noise
+    geometry, weight = TiltGeometry(TILTS, (40, 40)), 7.5  # = 1.5 · √25 tilts · noise
     matrix = twin.tilt_matrix(TILTS, (40, 40), 40)
     short, long = (
         twin.tv_objective(matrix, series.ravel(), found[:, 0].astype(float), weight)

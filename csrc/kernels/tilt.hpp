@@ -40,7 +40,7 @@ struct TotalVariation {
 };
 
 // Each slice that minimises ½ ‖A x - b‖² + weight · Σ |∇x| (|∇x| the length of the gradient, by forward differences),
-// by primal and dual steps whose lengths are set for each ray and pixel.
+// by over-relaxed primal and dual steps whose lengths are set for each ray and pixel.
 //
 // volume: where to start, overwritten by the result.
 // Chambolle & Pock 2011, doi:10.1007/s10851-010-0251-1; Pock & Chambolle 2011, doi:10.1109/ICCV.2011.6126441.

@@ -29,6 +29,8 @@ FILTERS: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
     "hann": lambda frequency: 0.5 + 0.5 * np.cos(2 * np.pi * frequency),
 }
 
+_WEIGHT = 1.5  # of total variation, in standard deviations of the noise that a pixel sums over the tilts
+
 
 def wbp(
     series: ArrayLike,
@@ -109,14 +111,14 @@ def tv(
 ) -> NDArray[np.float32]:
     """Reconstruct with as little total variation as the measurement allows: least ½ ‖A x - b‖² + weight · Σ |∇x|.
 
-    weight: in the units of the series; None for `noise_of` the series times the root of the number of tilts, about the
-    best for grains, pores and shells, and half of it for the best of atoms.
+    weight: in the units of the series; None for 1.5 times `noise_of` the series times the root of the number of tilts,
+    which on average over materials was the best at 100 counts as at 1000.
     The other arguments, the result and what is raised are those of `sirt`.
     Chambolle & Pock 2011, doi:10.1007/s10851-010-0251-1.
     """
     geometry.check(series)
     if weight is None:
-        weight = noise_of(series) * float(np.sqrt(len(geometry.angles)))
+        weight = _WEIGHT * noise_of(series) * float(np.sqrt(len(geometry.angles)))
     return reconstruct_tv(
         series,
         geometry.angles,

@@ -58,16 +58,18 @@ def tv_objective(matrix, measured, density, weight):
 def tv(matrix, measured, start, iterations, weight, nonnegative):
     """One slice, (nz, nx)."""
     length, crossed = matrix.sum(axis=1), matrix.sum(axis=0).reshape(start.shape)
-    scale = 0.06 * max(1, length.max())
+    scale = 0.04 * max(1, length.max())
     by_gradient = max(1, crossed.max())
     sigma, tau = scale / np.maximum(length, 1), 1 / (scale * (crossed + by_gradient))
-    density = np.array(start, float)
-    ahead, ray, field = density.copy(), np.zeros(len(measured)), np.zeros((2, *density.shape))
-    for _ in range(iterations):
-        ray = (ray + sigma * (matrix @ ahead.ravel() - measured)) / (1 + sigma)
-        field += scale * by_gradient / 8 * gradient(ahead)
-        field *= weight / np.maximum(np.linalg.norm(field, axis=0), max(weight, 1e-30))
-        descended = density - tau * ((matrix.T @ ray).reshape(density.shape) - divergence(field))
+    density, ray, field = np.array(start, float), np.zeros(len(measured)), np.zeros((2, *start.shape))
+    for i in range(iterations):
+        stride = 1.8 if i + 1 < iterations else 1
+        new_ray = (ray + sigma * (matrix @ density.ravel() - measured)) / (1 + sigma)
+        new_field = field + scale * by_gradient / 8 * gradient(density)
+        new_field *= weight / np.maximum(np.linalg.norm(new_field, axis=0), max(weight, 1e-30))
+        uphill = (matrix.T @ (2 * new_ray - ray)).reshape(density.shape) - divergence(2 * new_field - field)
+        descended = density - tau * uphill
         descended = np.maximum(descended, 0) if nonnegative else descended
-        density, ahead = descended, 2 * descended - density
+        density = density + stride * (descended - density)
+        ray, field = ray + stride * (new_ray - ray), field + stride * (new_field - field)
     return density
