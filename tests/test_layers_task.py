@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from semrt.data import EnergyStack
+import semrt
+from semrt.data import EnergyStack, LayerMap
+from semrt.metrics import label_scores, thickness_mae
 from semrt.physics.backscatter import ENERGIES, backscatter
 from semrt.simulate.layers import Recording, draw, split_seed
 from semrt.tasks.layer_input import LEAST_SIGMA, THICKEST
@@ -61,9 +63,35 @@ def test_a_detector_with_a_gain_of_its_own_at_an_energy_is_told_of():
     gains = np.ones(31)
     gains[12] = 1.05
     shaky = EnergyStack((stack.intensity * gains[:, None, None]).astype(np.float32), stack.energies)
-    (note,) = answered(sample, shaky).notes
-    assert "at 17 keV" in note
-    assert "gain or an offset" in note
+    result = answered(sample, shaky)
+    assert "at 17 keV" in result.notes[0]
+    np.testing.assert_allclose(result.provenance["gain"], gains, atol=0.01)
+    np.testing.assert_allclose(result.residual, 0.02, rtol=0.2)
+
+
+@pytest.mark.parametrize("solver", ["ml", "mrf", "tikhonov"])
+def test_a_solver_does_the_work_without_a_network(solver):
+    sample, stack = drawn(4, (64, 64))
+    result = semrt.infer(f"layers-{solver}", stack)
+    scores = label_scores(*(LayerMap(of).voxels(total=160.0) for of in (result.thickness, sample.thickness)))
+    assert scores["miou"] > {"ml": 0.7, "mrf": 0.9, "tikhonov": 0.6}[solver]
+    assert result.pixel_size == (2.0, 3.0)
+    assert result.provenance["details"]["noise"] == pytest.approx(0.02, rel=0.1)
+    assert result.provenance["details"]["chi2"] > 0.8
+
+
+def test_any_energies_will_do_for_a_markov_field():
+    energies = np.array([5.0, 7.0, 10.0, 14.0, 20.0, 25.0, 30.0])
+    sample = draw(split_seed("test", 6), (64, 64), "perlin", energies=energies)
+    result = semrt.infer("layers-mrf", EnergyStack(sample.intensity, energies), noise=0.02)
+    assert thickness_mae(result.thickness, sample.thickness)[0] < 0.5
+
+
+def test_layers_that_the_model_cannot_explain_are_told_of():
+    _, stack = drawn(1)
+    upside_down = EnergyStack(stack.intensity[::-1], stack.energies)  # from the highest energy to the lowest
+    with pytest.warns(UserWarning, match="times the noise unexplained"):
+        semrt.infer("layers-ml", upside_down)
 
 
 def test_a_stack_of_the_trained_energies_is_inside_the_domain_and_another_says_both():

@@ -30,6 +30,9 @@ TASKS = {
     "infill": "semrt.tasks.infill:Infill",
     "kriging": "semrt.tasks.kriging:Kriging",
     "layers": "semrt.tasks.layers:Layers",
+    "layers-ml": "semrt.tasks.layer_solvers:LayersByLikelihood",
+    "layers-mrf": "semrt.tasks.layer_solvers:LayersByMarkovField",
+    "layers-tikhonov": "semrt.tasks.layer_solvers:LayersByTikhonov",
 }
 
 

@@ -41,8 +41,8 @@ class LayersRecipe:
     side: int = 128
     floor: float = LEAST_SIGMA
     pool_size: int = 12000
-    widths: tuple[int, ...] = (40, 64, 96)
-    stem_scale: int = 2
+    widths: tuple[int, ...] = (24, 40, 64)
+    stem_scale: int = 1
     held_out_stacks: int = 6
     schedule: Schedule = field(default=Schedule(batch=4, learning_rate=1e-3, weight_decay=1e-4), repr=False)
 
@@ -50,8 +50,8 @@ class LayersRecipe:
     input_channels = INPUT_CHANNELS
     output_channels = OUTPUT_CHANNELS
     normalisation = (
-        f"Thickness is in units of {THICKEST[0]:g} nm of gold and {THICKEST[1]:g} nm of aluminium; spectra are "
-        "principal components of their logarithms, as semrt.tasks.layer_input has it."
+        f"Thickness is in units of {THICKEST[0]:g} nm of gold and {THICKEST[1]:g} nm of aluminium, first that of a "
+        "Markov field; spectra are principal components of their logarithms, as semrt.tasks.layer_input has it."
     )
     tile = 512
 

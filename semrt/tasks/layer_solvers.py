@@ -1,0 +1,188 @@
+"""Thickness of gold under aluminium without a network: what each pixel says by itself, and what all say together."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from semrt.data import EnergyStack, LayerMap
+from semrt.errors import InvalidOption
+from semrt.kernels.layers import LayerTable, likeliest_layers, smooth_layers, tikhonov_layers
+from semrt.physics.backscatter import VARIANTS, backscatter
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from semrt.kernels.layers import DetectorResponse
+
+__all__ = [
+    "LayersByLikelihood",
+    "LayersByMarkovField",
+    "LayersByTikhonov",
+    "estimated_noise",
+    "layer_map",
+    "layer_table",
+]
+
+GOLD, ALUMINIUM = np.arange(17.0), np.arange(0.0, 161.0, 2.0)
+"""Labels [nm]; solvers refine between them."""
+N_COMPONENTS = 6
+"""Of the logarithms of spectra; what is beyond them, no thickness looks like."""
+LEAST_NOISE = 1e-3
+"""Relative; simulated images may have none."""
+DARKEST = 0.02
+"""Fraction of the beam; less is no signal but a fault, and has no logarithm."""
+ODD_GAIN, ODD_OFFSET = 0.03, 0.012
+"""Deviations of a detector that are told of; less may be the estimate's own error."""
+POOR = 2.0
+"""Mean chi² per degree of freedom from which on the model does not describe the images."""
+
+
+@lru_cache(maxsize=8)
+def _table(energies: tuple[float, ...], variant: str) -> LayerTable:
+    labels = np.stack(np.meshgrid(GOLD, ALUMINIUM, indexing="ij"))
+    return LayerTable(backscatter(labels, energies, variant=variant), GOLD, ALUMINIUM)
+
+
+def layer_table(energies: NDArray[np.float64], variant: str) -> LayerTable:
+    """Signals of all thicknesses that are looked for.  Raises InvalidOption."""
+    if variant not in VARIANTS:
+        raise InvalidOption.unknown("variant", variant, VARIANTS)
+    return _table(tuple(energies.tolist()), variant)
+
+
+def estimated_noise(stack: EnergyStack, table: LayerTable) -> float:
+    """Relative standard deviation of a pixel, from what no thickness can look like; 0.02 where energies are few."""
+    n = len(stack.energies)
+    if n <= N_COMPONENTS + 2:
+        return 0.02
+    logarithms = np.log(table.signals.reshape(n, -1))
+    mean = logarithms.mean(1, keepdims=True)
+    components = np.linalg.svd(logarithms - mean, full_matrices=False)[0][:, :N_COMPONENTS]
+    measured = np.log(np.maximum(stack.intensity.reshape(n, -1), DARKEST)) - mean
+    rest = measured - components @ (components.T @ measured)
+    rest -= np.median(rest, axis=1, keepdims=True)  # gains are no noise
+    return max(float(np.sqrt(np.median((rest**2).mean(0)) * n / (n - N_COMPONENTS))), LEAST_NOISE)
+
+
+def layer_map(
+    thickness: NDArray[np.float32],
+    sigma: NDArray[np.float32],
+    measured: EnergyStack,
+    variant: str,
+    response: DetectorResponse,
+    noise: float,
+    *,
+    told: bool = True,
+) -> LayerMap:
+    """A result with the calibration of the stack, and what of its images is unexplained.
+
+    thickness, sigma: (2, ny, nx) [nm].  response: of the detector, as estimated.  noise: relative, as estimated.
+    """
+    signal = backscatter(thickness, measured.energies, variant=variant)
+    expected = response.gain[:, None, None] * signal + response.offset
+    residual = np.sqrt(np.mean(((measured.intensity - expected) / expected) ** 2, axis=(1, 2)))
+    return LayerMap(
+        thickness,
+        sigma,
+        residual=residual,
+        energies=measured.energies,
+        pixel_size=measured.pixel_size,
+        metadata=measured.metadata,
+        provenance={
+            "variant": variant,
+            "noise": noise,
+            "gain": response.gain.tolist(),
+            "offset": response.offset,
+            "chi2": float(np.mean(residual**2)) / noise**2,
+        },
+        notes=_notes(response, residual, noise, measured.energies) if told else (),
+    )
+
+
+class LayersByMarkovField:
+    """The `layers-mrf` model: thicknesses of all pixels together, likely and alike in neighbours."""
+
+    accepts = EnergyStack
+    gives = LayerMap
+
+    def solve(
+        self,
+        measured: EnergyStack,
+        *,
+        variant: str = "repo",
+        noise: float | None = None,
+        calibrate: bool = True,
+        n_threads: int | None = None,
+    ) -> LayerMap:
+        """Find the layers.
+
+        variant: of the physics, see semrt.physics.backscatter.  noise: relative, of a pixel; estimated where None.
+        calibrate: estimate the detector's gain at each energy and its offset from the images.  Raises InvalidOption.
+        """
+        table = layer_table(measured.energies, variant)
+        noise = estimated_noise(measured, table) if noise is None else noise
+        found = smooth_layers(measured.intensity, table, noise=noise, calibrate=calibrate, n_threads=n_threads)
+        return layer_map(found.thickness, found.sigma, measured, variant, found.response, noise)
+
+
+class LayersByLikelihood:
+    """The `layers-ml` model: the likeliest thickness of each pixel by itself."""
+
+    accepts = EnergyStack
+    gives = LayerMap
+
+    def solve(
+        self,
+        measured: EnergyStack,
+        *,
+        variant: str = "repo",
+        noise: float | None = None,
+        n_threads: int | None = None,
+    ) -> LayerMap:
+        """Find the layers.  Options as those of `layers-mrf`; the detector is taken at its word."""
+        table = layer_table(measured.energies, variant)
+        noise = estimated_noise(measured, table) if noise is None else noise
+        found = likeliest_layers(measured.intensity, table, noise=noise, n_threads=n_threads)
+        return layer_map(found.thickness, found.sigma, measured, variant, found.response, noise)
+
+
+class LayersByTikhonov:
+    """The `layers-tikhonov` model: least squares with a penalty on slopes, the report's baseline."""
+
+    accepts = EnergyStack
+    gives = LayerMap
+
+    def solve(
+        self,
+        measured: EnergyStack,
+        *,
+        variant: str = "repo",
+        noise: float | None = None,
+        alpha: float = 0.25,
+        n_threads: int | None = None,
+    ) -> LayerMap:
+        """Find the layers.  alpha: of the penalty.  Options as those of `layers-ml`."""
+        table = layer_table(measured.energies, variant)
+        noise = estimated_noise(measured, table) if noise is None else noise
+        found = tikhonov_layers(measured.intensity, table, alpha=alpha, noise=noise, n_threads=n_threads)
+        return layer_map(found.thickness, found.sigma, measured, variant, found.response, noise, told=False)
+
+
+def _notes(
+    response: DetectorResponse, residual: NDArray[np.float64], noise: float, energies: NDArray[np.float64]
+) -> tuple[str, ...]:
+    notes = []
+    worst = int(np.abs(response.gain - 1).argmax())
+    if abs(response.gain[worst] - 1) >= ODD_GAIN or abs(response.offset) >= ODD_OFFSET:
+        notes.append(
+            f"the detector was taken to have a gain of up to {response.gain[worst]:.3f} (at {energies[worst]:g} keV) "
+            f"and an offset of {response.offset:+.4f}, as the images show; compare them with its calibration"
+        )
+    if (chi2 := float(np.mean(residual**2)) / noise**2) > POOR:
+        notes.append(
+            f"the model leaves {np.sqrt(chi2):.1f} times the noise unexplained; blur, another variant, other materials?"
+        )
+    return tuple(notes)
