@@ -25,6 +25,7 @@ _IMAGES = click.Path(exists=True, file_okay=False, resolve_path=True)
 @click.option("--max-steps", type=click.IntRange(min=1), help="End after this many steps, resumed runs included.")
 @click.option("--images", multiple=True, type=_IMAGES, help="Folder of real micrographs to train on; may be repeated.")
 @click.option("--held-out", multiple=True, type=_IMAGES, help="Folder of other real micrographs, to measure on.")
+@click.option("--set", "pairs", multiple=True, metavar="NAME=VALUE", help="An option of the recipe; repeatable.")
 @click.option("--make-pool", type=click.IntRange(min=1), metavar="N", help="Only make N training samples, for later.")
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
 @click.option("--threads", type=click.IntRange(min=1), help="Of the trainer on a CPU.")
@@ -40,6 +41,7 @@ def train(
     max_steps: int | None,
     images: tuple[str, ...],
     held_out: tuple[str, ...],
+    pairs: tuple[str, ...],
     make_pool: int | None,
     device: str,
     threads: int | None,
@@ -58,13 +60,13 @@ def train(
     from semrt_export.run_folder import RunFolder
     from semrt_export.schedule import Budget
 
-    asked: dict[str, Any] = {}
+    asked: dict[str, Any] = _recipe_options(model, pairs)
     if images:
         asked["images"] = images
     if held_out:
         asked["held_out_images"] = held_out
     if resume and asked:
-        raise InvalidOption("--resume goes on with the images of the run; leave --images and --held-out away")
+        raise InvalidOption("--resume goes on with the options of the run; leave --images, --held-out and --set away")
     recipe = recipes.recipe(model, RunFolder(out).read_config()["recipe"] if resume else asked)
     if make_pool is not None:
         training.make_pool(recipe, out, count=make_pool, workers=max(1, workers), report=click.echo)
@@ -80,6 +82,27 @@ def train(
         evaluate_every=evaluate_every,
         report=click.echo,
     )
+
+
+def _recipe_options(model: str, pairs: tuple[str, ...]) -> dict[str, Any]:
+    """Read NAME=VALUE pairs as options of a recipe, each of the kind of its default.  Raises InvalidOption."""
+    from semrt.cli._values import settings_of
+    from semrt.errors import InvalidOption
+    from semrt_export import recipes
+
+    settings = settings_of(pairs)
+    defaults = recipes.recipe(model, {}).options() if settings else {}
+    for name, value in settings.items():
+        if name not in defaults:
+            raise InvalidOption.unknown(f"option of the recipe {model}:", name, defaults)
+        default = defaults[name]
+        if isinstance(default, tuple) and not isinstance(value, tuple):
+            settings[name] = value = (value,)
+        elif isinstance(default, float) and type(value) is int:
+            settings[name] = value = float(value)
+        if type(value) is not type(default):
+            raise InvalidOption(f"--set {name}: expected a value such as {default!r}, got {value!r}")
+    return settings
 
 
 @click.command()

@@ -80,7 +80,7 @@ def publish(
     manifest = Manifest(
         name=recipe.name,
         version=version,
-        task=recipe.name,
+        task=getattr(recipe, "task", recipe.name),
         onnx=f"{recipe.name}.onnx",
         sha256=hashlib.sha256(graphs.full).hexdigest(),
         input=INPUT,

@@ -37,7 +37,10 @@ FIRST_SAMPLES = 64  # to wait for before the first step
 
 
 class Recipe(Protocol):
-    """What one shipped model needs, and no other has: data, network, loss and proof."""
+    """What one model needs, and no other has: data, network, loss and proof.
+
+    It may say its `task`, of those that semrt.tasks knows, where that is not called as the model is.
+    """
 
     @property
     def name(self) -> str:

@@ -32,7 +32,9 @@ TASKS = {
     "layers": "semrt.tasks.layers:Layers",
     "layers-ml": "semrt.tasks.layer_solvers:LayersByLikelihood",
     "layers-mrf": "semrt.tasks.layer_solvers:LayersByMarkovField",
+    "layers-thickness": "semrt.tasks.published_layers:LayersByThickness",
     "layers-tikhonov": "semrt.tasks.layer_solvers:LayersByTikhonov",
+    "layers-voxels": "semrt.tasks.published_layers:LayersByVoxels",
 }
 
 

@@ -1,4 +1,4 @@
-"""How each shipped model is made; one file a model."""
+"""How each model is made; one file a model, or a family of them."""
 
 from __future__ import annotations
 
@@ -19,6 +19,11 @@ RECIPES = {
     "columns": "semrt_export.recipes.columns:ColumnsRecipe",
     "infill": "semrt_export.recipes.infill:InfillRecipe",
     "layers": "semrt_export.recipes.layers:LayersRecipe",
+    "layers-3conv": "semrt_export.recipes.published_layers:ConvolutionsRecipe",
+    "layers-hybrid": "semrt_export.recipes.published_layers:HybridRecipe",
+    "layers-stacked": "semrt_export.recipes.published_layers:StackedRecipe",
+    "layers-unet-2d": "semrt_export.recipes.published_layers:UNet2dRecipe",
+    "layers-unet-3d": "semrt_export.recipes.published_layers:UNet3dRecipe",
 }
 
 
