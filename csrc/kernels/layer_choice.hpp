@@ -12,7 +12,7 @@ struct Smoothness {
     float lower_limit, upper_limit;    // [nm]
 };
 
-struct Neighbour {
+struct AdjacentLabel {
     Label label;
     float weight;  // of what separates it, in sides of a pixel
 };
@@ -23,7 +23,7 @@ struct Node {
     float count;               // measured pixels
     Nearness const &likeliest;
     Label label;
-    View1D<Neighbour const> neighbours;
+    View1D<AdjacentLabel const> neighbours;
 };
 
 // The label of least count · distance² / 2 + the cost of neighbours, of those proposed by the node itself, its

@@ -90,7 +90,7 @@ class Field {
   private:
     std::size_t at(index y, index x) const { return static_cast<std::size_t>(y * nx_ + x); }
 
-    index neighbours_of(index y, index x, std::array<Neighbour, 8> &neighbours) const {
+    index neighbours_of(index y, index x, std::array<AdjacentLabel, 8> &neighbours) const {
         constexpr float diagonal = 0.70710678F;
         index n = 0;
         for (index yn = std::max<index>(y - 1, 0); yn <= std::min(y + 1, ny_ - 1); ++yn) {
@@ -105,7 +105,7 @@ class Field {
 
     void update(index y, index x) {
         auto const pixel = at(y, x);
-        std::array<Neighbour, 8> neighbours;
+        std::array<AdjacentLabel, 8> neighbours;
         auto const n = neighbours_of(y, x, neighbours);
         labels_[pixel] = best_label(table_, smoothness_,
                                     {scale_.image.features[pixel],

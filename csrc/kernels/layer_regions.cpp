@@ -106,7 +106,7 @@ void settle_regions(LayerTable const &table, LabelSearch const &search, Scale co
     std::iota(order.begin(), order.end(), std::size_t{0});
     std::stable_sort(order.begin(), order.end(),
                      [&](std::size_t a, std::size_t b) { return regions[a].count < regions[b].count; });
-    std::vector<Neighbour> neighbours;
+    std::vector<AdjacentLabel> neighbours;
     for (auto const r : order) {
         auto &one = regions[r];
         neighbours.clear();
@@ -115,7 +115,7 @@ void settle_regions(LayerTable const &table, LabelSearch const &search, Scale co
         }
         auto const mean = one.mean();
         auto const likeliest = search.nearest(mean);
-        View1D<Neighbour const> const around{neighbours.data(), static_cast<index>(neighbours.size())};
+        View1D<AdjacentLabel const> const around{neighbours.data(), static_cast<index>(neighbours.size())};
         one.label = best_label(table, smoothness, {mean, static_cast<float>(one.count), likeliest, one.label, around});
     }
     for (std::size_t p = 0; p < labels.size(); ++p) {
