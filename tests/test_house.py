@@ -1,5 +1,6 @@
 """The house rules, checked by the tools that keep them: style, types, layers, formatting."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -32,3 +33,19 @@ def test_each_layer_knows_only_those_below_it():
     command = [shutil.which("lint-imports"), "--no-cache"]  # a process of its own: it reconfigures logging
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_no_two_kernels_give_a_type_the_same_name():
+    """Two of one name are one to the linker, whatever they hold; those of an unnamed namespace are a file's own."""
+    homes = {}
+    for path in sorted((ROOT / "csrc" / "kernels").iterdir()):
+        named = True
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if line.startswith("namespace {"):
+                named = False
+            elif line == "}  // namespace":
+                named = True
+            elif named and (found := re.match(r"(?:struct|class) (\w+)[^;]*\{", line)):
+                homes.setdefault(found[1], []).append(path.name)
+    assert len(homes) > 30
+    assert {name: files for name, files in homes.items() if len(files) > 1} == {}

@@ -12,7 +12,7 @@ import numpy as np
 
 from semrt.kernels.layers import smooth_layers
 from semrt.physics.backscatter import backscatter
-from semrt.tasks.layer_solvers import estimated_noise, layer_table
+from semrt.tasks.layer_solvers import estimated_noise, layer_table, markov_field
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -64,13 +64,14 @@ def layer_input(
 ) -> Plane:
     """Solve by a Markov field, and gather what a network needs to do better: (c, ny, nx) as INPUT_CHANNELS has it.
 
-    response: of the detector; estimated from the images where None.  Raises InvalidOption.
+    response: of the detector; None to estimate it where the images call for it.  Raises InvalidOption.
     """
     table = layer_table(stack.energies, variant)
     noise = estimated_noise(stack, table)
-    found = smooth_layers(
-        stack.intensity, table, noise=noise, response=response, calibrate=response is None, n_threads=n_threads
-    )
+    if response is None:
+        found = markov_field(stack, table, noise, n_threads=n_threads)
+    else:
+        found = smooth_layers(stack.intensity, table, noise=noise, response=response, n_threads=n_threads)
     n, ny, nx = stack.intensity.shape
     gain, offset = found.response.gain.astype(np.float32)[:, None], np.float32(found.response.offset)
     recorded = (stack.intensity.reshape(n, -1) - offset) / gain

@@ -15,7 +15,7 @@ from semrt.physics.backscatter import VARIANTS, backscatter
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from semrt.kernels.layers import DetectorResponse
+    from semrt.kernels.layers import DetectorResponse, SolvedLayers
 
 __all__ = [
     "LayersByLikelihood",
@@ -24,6 +24,7 @@ __all__ = [
     "estimated_noise",
     "layer_map",
     "layer_table",
+    "markov_field",
 ]
 
 GOLD, ALUMINIUM = np.arange(17.0), np.arange(0.0, 161.0, 2.0)
@@ -32,6 +33,9 @@ N_COMPONENTS = 6
 """Of the logarithms of spectra; what is beyond them, no thickness looks like."""
 LEAST_NOISE = 1e-3
 """Relative; simulated images may have none."""
+ODD = 0.001
+"""Root mean square over energies of images' mean deviations from the model, relative, from which on the detector is
+calibrated: where it is as expected, they stay below 0.0008, and an offset of 0.002 makes more."""
 DARKEST = 0.02
 """Fraction of the beam; less is no signal but a fault, and has no logarithm."""
 ODD_GAIN, ODD_OFFSET = 0.03, 0.012
@@ -65,6 +69,24 @@ def estimated_noise(stack: EnergyStack, table: LayerTable) -> float:
     rest = measured - components @ (components.T @ measured)
     rest -= np.median(rest, axis=1, keepdims=True)  # gains are no noise
     return max(float(np.sqrt(np.median((rest**2).mean(0)) * n / (n - N_COMPONENTS))), LEAST_NOISE)
+
+
+def markov_field(
+    stack: EnergyStack, table: LayerTable, noise: float, *, calibrate: bool | None = None, n_threads: int | None = None
+) -> SolvedLayers:
+    """Find the thicknesses of all pixels together.
+
+    calibrate: whether to estimate the detector's response from the images; None where these call for it.
+    """
+    if calibrate:
+        return smooth_layers(stack.intensity, table, noise=noise, calibrate=True, n_threads=n_threads)
+    found = smooth_layers(stack.intensity, table, noise=noise, n_threads=n_threads)
+    if calibrate is None:
+        expected = table.at(found.thickness)
+        deviations = np.mean((stack.intensity - expected) / expected, axis=(1, 2))
+        if float(deviations.std()) > ODD or abs(float(deviations.mean())) > ODD:
+            return smooth_layers(stack.intensity, table, noise=noise, calibrate=True, n_threads=n_threads)
+    return found
 
 
 def layer_map(
@@ -114,17 +136,18 @@ class LayersByMarkovField:
         *,
         variant: str = "repo",
         noise: float | None = None,
-        calibrate: bool = True,
+        calibrate: bool | None = None,
         n_threads: int | None = None,
     ) -> LayerMap:
         """Find the layers.
 
         variant: of the physics, see semrt.physics.backscatter.  noise: relative, of a pixel; estimated where None.
-        calibrate: estimate the detector's gain at each energy and its offset from the images.  Raises InvalidOption.
+        calibrate: estimate the detector's gain at each energy and its offset from the images; None where these call
+            for it.  Raises InvalidOption.
         """
         table = layer_table(measured.energies, variant)
         noise = estimated_noise(measured, table) if noise is None else noise
-        found = smooth_layers(measured.intensity, table, noise=noise, calibrate=calibrate, n_threads=n_threads)
+        found = markov_field(measured, table, noise, calibrate=calibrate, n_threads=n_threads)
         return layer_map(found.thickness, found.sigma, measured, variant, found.response, noise)
 
 
