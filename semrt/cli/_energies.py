@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import numpy as np
 
 from semrt.errors import InvalidShape, InvalidValue, UnreadableFile
 
@@ -48,6 +47,8 @@ def energy_stack(source: Path, measured: Any, given: Sequence[float] | None) -> 
 
     What is neither comes back as it is.  Raises InvalidShape, InvalidValue, which name the file.
     """
+    import numpy as np
+
     from semrt.data import EnergyStack, SparseVolume, Volume
 
     if isinstance(measured, SparseVolume):  # NaN in the file, unless a mask was given
