@@ -52,7 +52,7 @@ PUBLISHED = {  # mIOU, recall, accuracy
     "layers-unet-3d": (0.620, 0.874, 0.949),
     "layers-hybrid": (0.938, 0.982, 0.981),
 }
-SOLVERS = {"layers-mrf": "", "layers-tikhonov": "numerical"}  # and what was published of the kind
+SOLVERS = {"layers": "", "layers-tikhonov": "numerical"}  # and what was published of the kind
 SIDE = 128  # px
 COLUMNS = {
     "miou": ("mIOU", 7, 3),

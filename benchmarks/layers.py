@@ -26,7 +26,6 @@ import numpy as np
 from environment import describe_machine
 
 import semrt
-from semrt import models
 from semrt.kernels.layers import LayerSmoothness
 from semrt.metrics import iou, label_scores, thickness_mae
 from semrt.physics.backscatter import ENERGIES, backscatter, backscatter_slopes
@@ -117,11 +116,9 @@ METHODS: dict[str, Callable[[LayerSample, str], Any]] = {
     "tikhonov": by_semrt("layers-tikhonov"),
     "ml": by_semrt("layers-ml"),
     "numpy icm": by_numpy_icm,
-    "mrf, no calibration": by_semrt("layers-mrf", calibrate=False),
-    "mrf": by_semrt("layers-mrf"),
+    "mrf, no calibration": by_semrt("layers", calibrate=False),
+    "mrf": by_semrt("layers"),
 }
-if "layers" in models.available():
-    METHODS["network"] = by_semrt("layers", device="cpu")
 
 
 def scored(method: Callable[[LayerSample, str], Any], sample: LayerSample, variant: str) -> Score:
@@ -169,10 +166,16 @@ def line(scores: list[Score]) -> str:
 @click.command(help=__doc__)
 @click.option("--kind", "kinds", multiple=True, type=click.Choice(list(KINDS)), help="only this kind; repeatable")
 @click.option("--method", "methods", multiple=True, type=click.Choice(list(METHODS)), help="only this; repeatable")
+@click.option("--network", type=click.Path(path_type=Path), help="folder of a trained network, to compare too")
 @click.option("--quick", is_flag=True, help="4 stacks of each kind instead of 20")
 @click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="write all figures there")
-def main(kinds: tuple[str, ...], methods: tuple[str, ...], quick: bool, json_path: Path | None) -> None:
+def main(
+    kinds: tuple[str, ...], methods: tuple[str, ...], network: Path | None, quick: bool, json_path: Path | None
+) -> None:
     """Print a table for each kind of stack."""
+    solve = {name: METHODS[name] for name in methods or METHODS}
+    if network is not None:
+        solve["network"] = by_semrt(str(network), device="cpu")
     machine = describe_machine()
     click.echo(json.dumps(machine))
     for variant in ("repo", "phys"):
@@ -186,9 +189,9 @@ def main(kinds: tuple[str, ...], methods: tuple[str, ...], quick: bool, json_pat
             for number in range(4 if quick else 20)
         ]
         click.echo(f"\n{kind}: {len(stacks)} stacks\n{'':<22}{HEAD}")
-        for method in methods or METHODS:
+        for method in solve:
             some = stacks[:2] if method == "numpy icm" else stacks  # it takes its time
-            scores = [scored(METHODS[method], stack, variant) for stack in some]
+            scores = [scored(solve[method], stack, variant) for stack in some]
             figures.setdefault(kind, {})[method] = [vars(score) for score in scores]
             click.echo(f"{method:<22}{line(scores)}")
         if kind == "repo":

@@ -9,7 +9,7 @@ from semrt.metrics import label_scores, thickness_mae
 from semrt.physics.backscatter import ENERGIES, backscatter
 from semrt.simulate.layers import Recording, draw, split_seed
 from semrt.tasks.layer_input import LEAST_SIGMA, THICKEST
-from semrt.tasks.layers import Layers
+from semrt.tasks.layer_network import LayersByNetwork
 
 DOMAIN = {"energies_keV": ENERGIES.tolist()}
 UNIT = np.array(THICKEST, np.float32)[:, None, None]
@@ -24,7 +24,7 @@ def answered(sample, stack, log_sigma=-3.0, **options):
     """What the task makes of a perfect network's answer."""
     thickness = sample.thickness / UNIT
     answer = np.concatenate([thickness, np.full_like(thickness, log_sigma)])
-    return Layers().finish(answer, Layers().prepare(stack, **options), stack, **options)
+    return LayersByNetwork().finish(answer, LayersByNetwork().prepare(stack, **options), stack, **options)
 
 
 def test_thickness_and_sigma_come_in_nanometres_with_what_the_stack_says_of_itself():
@@ -40,7 +40,9 @@ def test_thickness_and_sigma_come_in_nanometres_with_what_the_stack_says_of_itse
 
 def test_no_thickness_is_negative():
     _, stack = drawn()
-    result = Layers().finish(np.full((4, *stack.shape[1:]), -0.1, np.float32), Layers().prepare(stack), stack)
+    result = LayersByNetwork().finish(
+        np.full((4, *stack.shape[1:]), -0.1, np.float32), LayersByNetwork().prepare(stack), stack
+    )
     assert result.thickness.max() == 0
 
 
@@ -72,7 +74,7 @@ def test_a_detector_with_a_gain_of_its_own_at_an_energy_is_told_of():
 @pytest.mark.parametrize("solver", ["ml", "mrf", "tikhonov"])
 def test_a_solver_does_the_work_without_a_network(solver):
     sample, stack = drawn(4, (64, 64))
-    result = semrt.infer(f"layers-{solver}", stack)
+    result = semrt.infer("layers", stack, solver=solver)
     scores = label_scores(*(LayerMap(of).voxels(total=160.0) for of in (result.thickness, sample.thickness)))
     assert scores["miou"] > {"ml": 0.7, "mrf": 0.9, "tikhonov": 0.6}[solver]
     assert result.pixel_size == (2.0, 3.0)
@@ -83,7 +85,7 @@ def test_a_solver_does_the_work_without_a_network(solver):
 def test_any_energies_will_do_for_a_markov_field():
     energies = np.array([5.0, 7.0, 10.0, 14.0, 20.0, 25.0, 30.0])
     sample = draw(split_seed("test", 6), (64, 64), "perlin", energies=energies)
-    result = semrt.infer("layers-mrf", EnergyStack(sample.intensity, energies), noise=0.02)
+    result = semrt.infer("layers", EnergyStack(sample.intensity, energies), noise=0.02)
     assert thickness_mae(result.thickness, sample.thickness)[0] < 0.5
 
 
@@ -96,10 +98,10 @@ def test_layers_that_the_model_cannot_explain_are_told_of():
 
 def test_a_stack_of_the_trained_energies_is_inside_the_domain_and_another_says_both():
     _, stack = drawn()
-    assert Layers().outside_domain(stack, DOMAIN) is None
+    assert LayersByNetwork().outside_domain(stack, DOMAIN) is None
     thickness = np.zeros((2, 16, 16))
     few = EnergyStack(backscatter(thickness, ENERGIES[:20]).astype(np.float32), ENERGIES[:20])
-    why = Layers().outside_domain(few, DOMAIN)
+    why = LayersByNetwork().outside_domain(few, DOMAIN)
     assert why == "trained on 31 energies from 5 to 35 keV, not 20 energies from 5 to 24 keV"
     shifted = EnergyStack(stack.intensity, stack.energies + 0.5)
-    assert "from 5.5 to 35.5 keV" in Layers().outside_domain(shifted, DOMAIN)
+    assert "from 5.5 to 35.5 keV" in LayersByNetwork().outside_domain(shifted, DOMAIN)

@@ -364,7 +364,7 @@ def test_what_the_network_was_not_trained_for_is_refused_or_left_to_the_markov_f
     with pytest.raises(ModelUnsuitable, match=r"trained on 31 energies from 5 to 35 keV, not 16") as refused:
         semrt.infer(folder, stack, device="cpu", threads=1, fallback="none")
     assert "\n" not in str(refused.value)
-    with pytest.warns(UserWarning, match="layers-mrf runs instead"):
+    with pytest.warns(UserWarning, match="layers runs instead"):
         assert semrt.infer(folder, stack, device="cpu", threads=1).sigma is not None
     with pytest.raises(InvalidOption, match="option 'weight'"):
         semrt.infer(folder, stack, device="cpu", threads=1, weight=0.1)

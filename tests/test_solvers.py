@@ -152,3 +152,23 @@ def test_the_line_of_a_result_names_the_device_that_a_solver_chose(tmp_path):
     told = run("infer", "heat", scan, "-o", tmp_path, "--device", "cuda", "--json")
     assert json.loads(told.stdout)["results"][0]["device"]["why"] == "cpu, of cuda"
     assert told.stderr.splitlines()[-1].endswith(" s on cpu")
+
+
+class TestChoosingASolver:
+    """One model, several ways to do its work."""
+
+    def test_a_model_that_is_a_solver_names_others(self):
+        assert type(engine.find_model("layers", solver="ml")).__name__ == "LayersByLikelihood"
+        assert type(engine.find_model("layers", solver="mrf")) is type(engine.find_model("layers"))
+
+    def test_a_solver_that_nobody_knows_is_refused_and_those_there_are_named(self):
+        with pytest.raises(InvalidOption, match=r"layers: solver.*'mlp'.*ml"):
+            engine.find_model("layers", solver="mlp")
+
+    @pytest.mark.parametrize("model", ["kriging", "columns"])
+    def test_where_there_is_one_way_alone_nobody_may_choose(self, model):
+        with pytest.raises(InvalidOption, match=f"solver 'ml': {model} works in one way alone; leave it out"):
+            engine.find_model(model, solver="ml")
+
+    def test_the_network_of_a_model_is_one_of_its_solvers(self):
+        assert engine.find_model("columns", solver="network") == engine.find_model("columns")

@@ -69,24 +69,23 @@ def find_model(
             raise ModelNotFound(model, {*models.available(), *filter(find_solver, TASKS)}) from None
         if solver is None or solver == NETWORK:
             return folder
-        model, found = _in_its_place(folder, solver)
+        manifest = Manifest.read(folder)
+        model, found = _in_its_place(manifest.name, find_task(manifest.task), solver, NETWORK)
     elif solver is not None:
-        raise InvalidOption(f"solver {solver!r}: {model} is one itself; leave it out")
+        model, found = _in_its_place(str(model), found, solver)
     check_solver(str(model), found, device)
     if precision != "fp32":
         raise InvalidOption(f"precision {precision!r}: {model} is no network; leave the precision out")
     return found
 
 
-def _in_its_place(folder: Path, solver: str) -> tuple[str, Solver]:
-    """The solver that a trained model calls so, and its name in TASKS.  Raises InvalidOption."""
-    manifest = Manifest.read(folder)
-    task = find_task(manifest.task)
-    choices = solvers_of(task) if isinstance(task, NetworkTask) else {}
+def _in_its_place(model: str, task: Solver | NetworkTask, solver: str, *more: str) -> tuple[str, Solver]:
+    """The solver that a model calls so, and its name in TASKS.  Raises InvalidOption."""
+    choices = solvers_of(task)
     if not choices:
-        raise InvalidOption(f"solver {solver!r}: {manifest.name} has none but its network; leave it out")
+        raise InvalidOption(f"solver {solver!r}: {model} works in one way alone; leave it out")
     if solver not in choices:
-        raise InvalidOption.unknown(f"{manifest.name}: solver", solver, [*choices, NETWORK])
+        raise InvalidOption.unknown(f"{model}: solver", solver, [*choices, *more])
     return choices[solver], cast("Solver", find_task(choices[solver]))
 
 

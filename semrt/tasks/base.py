@@ -40,6 +40,10 @@ class Solver(Protocol):
 
     gives: type of the result, such as AtomColumns.
 
+    And one which others in TASKS do the same work without a network, in another way; read it with solvers_of:
+
+    solvers: what a user calls them, such as "ml" -> their names.
+
     What the provenance of the result says goes on as its details. There `device` ({"used": "cuda:0", "why": ...})
     says where it really ran, and stopped="interrupted" that it was ended before its time, which marks the result as
     one to be done again.
@@ -57,10 +61,7 @@ class NetworkTask(Protocol):
     """A task around a network: what goes in, what comes out; it knows no backend and no tiles.
 
     Options are the keyword-only parameters of prepare and finish; the engine refuses others. n_threads is none, but
-    given by the engine to a function that names it. It may say what it `gives`, as a Solver may, and more:
-
-    solvers: those in TASKS that do the same without a network, by what a user calls them, such as "mrf"; read with
-        solvers_of.
+    given by the engine to a function that names it. It may say what it `gives` and its `solvers`, as a Solver may.
     """
 
     accepts: type | tuple[type, ...]
@@ -95,8 +96,8 @@ def package_of(solver: Solver) -> str | None:
     return package
 
 
-def solvers_of(task: NetworkTask) -> Mapping[str, str]:
-    """The solvers that do the same without a network, by what a user calls them; none where it says nothing."""
+def solvers_of(task: Solver | NetworkTask) -> Mapping[str, str]:
+    """The solvers that do the same work, by what a user calls them; none where it says nothing."""
     solvers: Mapping[str, str] = getattr(task, "solvers", {})
     return solvers
 

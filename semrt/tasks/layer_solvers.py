@@ -13,6 +13,8 @@ from semrt.kernels.layers import LayerTable, likeliest_layers, smooth_layers, ti
 from semrt.physics.backscatter import VARIANTS, backscatter
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from semrt.kernels.layers import DetectorResponse, SolvedLayers
@@ -125,10 +127,11 @@ def layer_map(
 
 
 class LayersByMarkovField:
-    """The `layers-mrf` model: thicknesses of all pixels together, likely and alike in neighbours."""
+    """The `layers` model: thicknesses of all pixels together, likely and alike in neighbours."""
 
     accepts = EnergyStack
     gives = LayerMap
+    solvers: Mapping[str, str] = {"mrf": "layers", "ml": "layers-ml", "tikhonov": "layers-tikhonov"}
 
     def solve(
         self,
@@ -165,7 +168,7 @@ class LayersByLikelihood:
         noise: float | None = None,
         n_threads: int | None = None,
     ) -> LayerMap:
-        """Find the layers.  Options as those of `layers-mrf`; the detector is taken at its word."""
+        """Find the layers.  Options as those of `layers`; the detector is taken at its word."""
         table = layer_table(measured.energies, variant)
         noise = estimated_noise(measured, table) if noise is None else noise
         found = likeliest_layers(measured.intensity, table, noise=noise, n_threads=n_threads)

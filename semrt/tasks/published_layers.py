@@ -14,8 +14,8 @@ import numpy as np
 from semrt.data import EnergyStack, LayerMap
 from semrt.kernels.layers import DetectorResponse
 from semrt.physics.backscatter import ENERGIES
+from semrt.tasks.layer_network import LayersByNetwork
 from semrt.tasks.layer_solvers import estimated_noise, layer_map, layer_table
-from semrt.tasks.layers import Layers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,8 +63,7 @@ class _PublishedLayers:
     accepts = EnergyStack
     gives = LayerMap
     input_channels = INPUT_CHANNELS
-    fallbacks = Layers.fallbacks
-    solvers = Layers.solvers
+    fallbacks = LayersByNetwork.fallbacks
 
     def prepare(self, measured: EnergyStack) -> NDArray[np.float32]:
         """The network's input, (n, ny, nx): the images as they are."""
@@ -72,7 +71,7 @@ class _PublishedLayers:
 
     def outside_domain(self, measured: EnergyStack, domain: Mapping[str, Any], *, variant: str = "repo") -> str | None:
         """Why the stack is unlike those of the training: other energies, or another variant of the physics."""
-        why = Layers().outside_domain(measured, domain)
+        why = LayersByNetwork().outside_domain(measured, domain)
         if why is None and variant != domain["variant"]:
             return f"trained on the variant {domain['variant']}, not {variant}"
         return why

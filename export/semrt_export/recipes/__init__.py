@@ -18,7 +18,7 @@ __all__ = ["RECIPES", "recipe"]
 RECIPES = {
     "columns": "semrt_export.recipes.columns:ColumnsRecipe",
     "infill": "semrt_export.recipes.infill:InfillRecipe",
-    "layers": "semrt_export.recipes.layers:LayersRecipe",
+    "layers-network": "semrt_export.recipes.layers:LayersRecipe",
     "layers-3conv": "semrt_export.recipes.published_layers:ConvolutionsRecipe",
     "layers-hybrid": "semrt_export.recipes.published_layers:HybridRecipe",
     "layers-stacked": "semrt_export.recipes.published_layers:StackedRecipe",

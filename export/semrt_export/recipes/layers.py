@@ -1,4 +1,4 @@
-"""The recipe of `layers`: thickness of gold under aluminium where the microscope does not keep to the model."""
+"""The recipe of `layers-network`: thickness of gold under aluminium where the microscope does not keep to the model."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = ["LayersRecipe"]
 
 @dataclass(frozen=True)
 class LayersRecipe:
-    """How `layers` is made.
+    """How a network for `layers` is made.
 
     side [px]: of the samples.  floor: of the standard deviations in the loss [thickest layers].
     stem_scale: divisor of the resolution at which the network works; what is finer is folded into channels.
@@ -46,7 +46,7 @@ class LayersRecipe:
     held_out_stacks: int = 6
     schedule: Schedule = field(default=Schedule(batch=4, learning_rate=1e-3, weight_decay=1e-4), repr=False)
 
-    name = "layers"
+    name = "layers-network"
     input_channels = INPUT_CHANNELS
     output_channels = OUTPUT_CHANNELS
     normalisation = (

@@ -16,17 +16,16 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Layers"]
+__all__ = ["LayersByNetwork"]
 
 
-class Layers:
-    """The `layers` model: a Markov field, and a network that knows what microscopes do to it."""
+class LayersByNetwork:
+    """The `layers-network` task: a Markov field, and a network that knows what microscopes do to it."""
 
     accepts = EnergyStack
     gives = LayerMap
     input_channels = INPUT_CHANNELS
-    fallbacks: Mapping[str, str] = {"classical": "layers-mrf"}
-    solvers: Mapping[str, str] = {"mrf": "layers-mrf", "ml": "layers-ml", "tikhonov": "layers-tikhonov"}
+    fallbacks: Mapping[str, str] = {"classical": "layers"}
 
     def prepare(
         self, measured: EnergyStack, *, variant: str = "repo", n_threads: int | None = None
