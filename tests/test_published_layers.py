@@ -342,6 +342,7 @@ def test_an_exported_network_gives_in_the_runtime_what_it_gives_in_torch_for_sta
     manifest = Manifest.read(folder)
     assert (manifest.name, manifest.task) == (recipe.name, recipe.task)
     assert manifest.input_channels == INPUT_CHANNELS
+    assert 0 < manifest.variants["fp16"]["relative_rms"] < recipe.half_precision_limit
     for shape in ((37, 53), (17, 33)):
         _, stack = drawn(1, shape)
         padded, whole, answer = in_torch(network, stack.intensity)

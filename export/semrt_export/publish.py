@@ -120,9 +120,13 @@ def _exported(network: Any, recipe: Recipe) -> _Graphs:
         full_bytes,
         half_bytes,
         verify(reference, onnx_run(full_bytes), inputs),
-        verify(reference, onnx_run(half_bytes), inputs, limit=HALF_PRECISION_LIMIT),
+        verify(reference, onnx_run(half_bytes), inputs, limit=_half_precision_limit(recipe)),
         dtype_shares(half),
     )
+
+
+def _half_precision_limit(recipe: Recipe) -> float:
+    return getattr(recipe, "half_precision_limit", HALF_PRECISION_LIMIT)
 
 
 def _odd_inputs(recipe: Recipe, multiple: int) -> Iterator[NDArray[np.float32]]:

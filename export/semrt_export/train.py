@@ -39,7 +39,8 @@ FIRST_SAMPLES = 64  # to wait for before the first step
 class Recipe(Protocol):
     """What one model needs, and no other has: data, network, loss and proof.
 
-    It may say its `task`, of those that semrt.tasks knows, where that is not called as the model is.
+    It may say its `task`, of those that semrt.tasks knows, where that is not called as the model is, and its
+    `half_precision_limit`, the relative RMS by which the graph in half precision may differ.
     """
 
     @property

@@ -90,6 +90,7 @@ class PublishedLayersRecipe:
     input_channels = INPUT_CHANNELS
     normalisation = "Images are fractions of the beam, as they were recorded."
     tile = 512
+    half_precision_limit = 0.05  # images are mostly mean and little contrast, and half precision rounds the whole
 
     def __post_init__(self) -> None:
         for option, least in (("width", 1), ("pool_size", 1), ("held_out_stacks", 1), ("side", COARSEST)):
