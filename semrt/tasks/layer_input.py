@@ -12,7 +12,7 @@ import numpy as np
 
 from semrt.kernels.layers import smooth_layers
 from semrt.physics.backscatter import backscatter
-from semrt.tasks.layer_solvers import estimated_noise, layer_table, markov_field
+from semrt.tasks.layer_solvers import SMOOTHNESS, estimated_noise, layer_table, markov_field
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -69,9 +69,12 @@ def layer_input(
     table = layer_table(stack.energies, variant)
     noise = estimated_noise(stack, table)
     if response is None:
-        found = markov_field(stack, table, noise, n_threads=n_threads)
+        found = markov_field(stack, variant, noise, n_threads=n_threads)
     else:
-        found = smooth_layers(stack.intensity, table, noise=noise, response=response, n_threads=n_threads)
+        smoothness = SMOOTHNESS[variant]
+        found = smooth_layers(
+            stack.intensity, table, noise=noise, smoothness=smoothness, response=response, n_threads=n_threads
+        )
     n, ny, nx = stack.intensity.shape
     gain, offset = found.response.gain.astype(np.float32)[:, None], np.float32(found.response.offset)
     recorded = (stack.intensity.reshape(n, -1) - offset) / gain

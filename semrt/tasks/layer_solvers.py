@@ -9,7 +9,7 @@ import numpy as np
 
 from semrt.data import EnergyStack, LayerMap
 from semrt.errors import InvalidOption
-from semrt.kernels.layers import LayerTable, likeliest_layers, smooth_layers, tikhonov_layers
+from semrt.kernels.layers import LayerSmoothness, LayerTable, likeliest_layers, smooth_layers, tikhonov_layers
 from semrt.physics.backscatter import VARIANTS, backscatter
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ __all__ = [
 
 GOLD, ALUMINIUM = np.arange(17.0), np.arange(0.0, 161.0, 2.0)
 """Labels [nm]; solvers refine between them."""
+SMOOTHNESS = {"repo": LayerSmoothness(), "phys": LayerSmoothness((0.35, 0.1), (2.0, 6.0))}
+"""In `phys`, thin aluminium is so faint that what suits `repo` smooths small pieces of it away."""
 N_COMPONENTS = 6
 """Of the logarithms of spectra; what is beyond them, no thickness looks like."""
 LEAST_NOISE = 1e-3
@@ -74,20 +76,33 @@ def estimated_noise(stack: EnergyStack, table: LayerTable) -> float:
 
 
 def markov_field(
-    stack: EnergyStack, table: LayerTable, noise: float, *, calibrate: bool | None = None, n_threads: int | None = None
+    stack: EnergyStack, variant: str, noise: float, *, calibrate: bool | None = None, n_threads: int | None = None
 ) -> SolvedLayers:
     """Find the thicknesses of all pixels together.
 
+    variant: of the physics.  noise: relative, of a pixel.
     calibrate: whether to estimate the detector's response from the images; None where these call for it.
     """
+    table = layer_table(stack.energies, variant)
+
+    def solved(*, calibrate: bool) -> SolvedLayers:
+        return smooth_layers(
+            stack.intensity,
+            table,
+            noise=noise,
+            smoothness=SMOOTHNESS[variant],
+            calibrate=calibrate,
+            n_threads=n_threads,
+        )
+
     if calibrate:
-        return smooth_layers(stack.intensity, table, noise=noise, calibrate=True, n_threads=n_threads)
-    found = smooth_layers(stack.intensity, table, noise=noise, n_threads=n_threads)
+        return solved(calibrate=True)
+    found = solved(calibrate=False)
     if calibrate is None:
         expected = table.at(found.thickness)
         deviations = np.mean((stack.intensity - expected) / expected, axis=(1, 2))
         if float(deviations.std()) > ODD or abs(float(deviations.mean())) > ODD:
-            return smooth_layers(stack.intensity, table, noise=noise, calibrate=True, n_threads=n_threads)
+            return solved(calibrate=True)
     return found
 
 
@@ -150,7 +165,7 @@ class LayersByMarkovField:
         """
         table = layer_table(measured.energies, variant)
         noise = estimated_noise(measured, table) if noise is None else noise
-        found = markov_field(measured, table, noise, calibrate=calibrate, n_threads=n_threads)
+        found = markov_field(measured, variant, noise, calibrate=calibrate, n_threads=n_threads)
         return layer_map(found.thickness, found.sigma, measured, variant, found.response, noise)
 
 
