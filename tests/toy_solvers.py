@@ -50,7 +50,9 @@ class Heat:
                 done += 1
                 if saved and done % SAVED_EVERY == 0:
                     checkpoint.mkdir(parents=True, exist_ok=True)
-                    np.savez(saved, estimate=estimate, done=done)
+                    unfinished = checkpoint / "unfinished.npz"
+                    np.savez(unfinished, estimate=estimate, done=done)
+                    unfinished.replace(saved)  # whole, or not there: Ctrl-C may come at any time
                 if progress is not None:
                     progress(done, iterations, f"iteration, loss {np.abs(estimate - before).max():.3g}")
         except (Interrupted, KeyboardInterrupt):
