@@ -270,6 +270,44 @@ def test_light_columns_that_the_map_lacks_are_found_in_what_the_fit_leaves_over(
     assert every.score[: len(heavy_ones)].min() > every.score[len(heavy_ones) :].max(), "the surest come first"
 
 
+def test_a_doubtful_disk_is_a_column_only_where_the_counts_bear_it_out():
+    image = a_crystal()
+    seen = network_input(image.counts)
+    drawn = answer(image, seen)
+    inside = (np.minimum(image_positions(image), np.array(image.shape) - 1 - image_positions(image)) > 20).all(1)
+    inside &= np.arange(len(inside)) % 5 == 0
+    step = 7 * np.sqrt(2) * np.array([np.sin(np.radians(57)), np.cos(np.radians(57))])  # to the middle of a cell
+    between = dataclasses.replace(image, y=image.y[inside] + step[0], x=image.x[inside] + step[1])
+    ghosts = np.maximum(drawn[0], 0.6 * answer(between, seen)[0])
+    found, rough = (
+        Columns().finish(np.stack([ghosts, drawn[1]]), seen.planes, Micrograph(image.counts), places=places)
+        for places in ("best", "map")
+    )
+    distance, wrong = matched(found, image)
+    assert wrong == 0
+    assert distance.max() < 1
+    assert matched(rough, image)[1] >= 3
+
+
+def test_where_noise_rules_the_network_has_a_say_in_where_columns_are_unless_it_is_left_out_of_it():
+    image = a_crystal(dose=8.0)
+    best, counts = (finished(image, places=places) for places in ("best", "counts"))
+    off = [np.sqrt(np.mean(matched(found, image)[0] ** 2)) for found in (best, counts)]
+    assert off[0] < 0.9 * off[1]  # the map here knows the truth to a pixel's part
+    assert np.median(best.sigma) < np.median(counts.sigma)
+
+
+def test_what_only_the_counts_show_keeps_the_least_distance_too():
+    specimen, imaging = Specimen("perovskite-100", 13, angle=9), Imaging(2.6, dose=800.0, light=0.3, level=0.1)
+    image = record(specimen, imaging, (150, 150), np.random.default_rng(4), bound=False)
+    seen, heavy = network_input(image.counts), image.species != "O"
+    blind = dataclasses.replace(image, y=image.y[heavy], x=image.x[heavy])
+    found = Columns().finish(
+        answer(blind, seen), seen.planes, Micrograph(image.counts), light_columns=True, min_distance=11.0
+    )
+    assert found.nearest_distances().min() > 10
+
+
 def test_noise_that_looked_like_columns_is_left_out_by_its_significance():
     noise = np.random.default_rng(5).poisson(20, (160, 160)).astype(np.float32)
     with pytest.warns(UserWarning, match="columns"):

@@ -5,11 +5,13 @@ import pytest
 
 import semrt
 from semrt.data import EnergyStack, LayerMap
+from semrt.kernels.layers import smooth_layers
 from semrt.metrics import label_scores, thickness_mae
 from semrt.physics.backscatter import ENERGIES, backscatter
 from semrt.simulate.layers import Recording, draw, split_seed
 from semrt.tasks.layer_input import LEAST_SIGMA, THICKEST
 from semrt.tasks.layer_network import LayersByNetwork
+from semrt.tasks.layer_solvers import SMOOTHNESS, LayersByMarkovField, layer_table
 
 DOMAIN = {"energies_keV": ENERGIES.tolist()}
 UNIT = np.array(THICKEST, np.float32)[:, None, None]
@@ -87,6 +89,27 @@ def test_any_energies_will_do_for_a_markov_field():
     sample = draw(split_seed("test", 6), (64, 64), "perlin", energies=energies)
     result = semrt.infer("layers", EnergyStack(sample.intensity, energies), noise=0.02)
     assert thickness_mae(result.thickness, sample.thickness)[0] < 0.5
+
+
+def test_an_offset_of_the_detector_is_no_film_on_the_bare_substrate():
+    sample = draw(split_seed("test", 1), (96, 96), "strips", recording=Recording(offset=0.01))
+    found = semrt.infer("layers", EnergyStack(sample.intensity, sample.energies))
+    bare = (sample.thickness == 0).all(0)
+    assert bare.mean() > 0.2
+    assert (found.thickness[1][bare] < 1).mean() > 0.95
+
+
+@pytest.mark.parametrize("variant", ["repo", "phys"])
+def test_each_variant_of_the_physics_is_smoothed_as_suits_it(variant):
+    sample = draw(split_seed("test", 2), (96, 96), "perlin", variant=variant)
+    stack, table = EnergyStack(sample.intensity, sample.energies), layer_table(sample.energies, variant)
+    found = LayersByMarkovField().solve(stack, variant=variant, noise=0.02, calibrate=False)
+    own, usual = (
+        smooth_layers(stack.intensity, table, noise=0.02, smoothness=smoothness).thickness
+        for smoothness in (SMOOTHNESS[variant], None)
+    )
+    np.testing.assert_array_equal(found.thickness, own)
+    assert np.array_equal(own, usual) == (variant == "repo")
 
 
 def test_layers_that_the_model_cannot_explain_are_told_of():

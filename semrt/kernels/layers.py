@@ -32,7 +32,7 @@ _STARTS = (0.0, -0.015, -0.0075, 0.0075, 0.015)  # offsets; layers everywhere ca
 _GAIN_SPREAD, _OFFSET_SPREAD = 0.01, 0.01  # what instruments are expected to have
 _CORRELATED = 10.0  # pixels that are wrong together count as one
 _COMPARED = 100.0  # and more of them where solutions are compared, or labels a little off would outweigh odd gains
-_FILM, _AS_GOOD = 6.0, 1.005  # [nm]; and what surprises so little more without a film has none
+_FILM, _AS_GOOD = 6.0, 1.02  # [nm]; and what surprises so little more without a film has none
 _CREDIBLE = 4.0  # chi² per degree of freedom; what fits worse lies across an edge and tells nothing of the detector
 
 
@@ -236,25 +236,20 @@ def _calibrated(
     starts = [DetectorResponse(np.ones(n), offset) for offset in _STARTS]
     best = min((follow(start, 2) for start in starts), key=surprise)
     best = follow(best.response, _CALIBRATION_STEPS)
-    bare = _without_film(best.thickness)
-    if bare is not None:
-        other = follow(detector_response(small, table, replace(best, thickness=bare), noise=finer), 2)
+    film = _film(best.thickness)
+    if np.count_nonzero(film) > np.count_nonzero((best.thickness == 0).all(0)):
+        other = best  # kept away for some rounds, since solution and detector follow one another slowly
+        for _ in range(_CALIBRATION_STEPS):
+            bare = np.where(_film(other.thickness), np.float32(0), other.thickness)
+            other = solve(detector_response(small, table, replace(other, thickness=bare), noise=finer))
         if surprise(other) < _AS_GOOD * surprise(best):
             best = other
     return best.response
 
 
-def _without_film(thickness: NDArray[np.float32]) -> NDArray[np.float32] | None:
-    """The same layers without a thin film on the bare substrate, which a detector's offset looks like; None without it.
-
-    It is one where more of the field has it than is bare.
-    """
-    film = (thickness[0] == 0) & (thickness[1] > 0) & (thickness[1] <= _FILM)
-    if np.count_nonzero(film) <= np.count_nonzero((thickness == 0).all(0)):
-        return None
-    bare = thickness.copy()
-    bare[1, film] = 0
-    return bare
+def _film(thickness: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Where a thin film alone lies on the substrate, (ny, nx); all over it, a detector's offset looks like one."""
+    return np.asarray((thickness[0] == 0) & (thickness[1] > 0) & (thickness[1] <= _FILM))
 
 
 def _solve(
