@@ -1,0 +1,161 @@
+"""What the network of `wedge` sees of a tilt series: what solvers make of it, slice by slice, and what they leave over.
+
+Training calls the same function, so that the network knows the mistakes of the solvers.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from semrt.physics.tilt import TiltGeometry
+from semrt.physics.tilt_solvers import noise_of, sirt, slow_part, tv, tv_weight, wbp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from semrt.data import TiltSeries
+
+    Volume = NDArray[np.float32]
+    Progress = Callable[[int, int], object]
+
+__all__ = [
+    "INPUT_CHANNELS",
+    "NEIGHBOURS",
+    "OF_A_VOLUME",
+    "OUTPUT_CHANNELS",
+    "Solved",
+    "density_scale",
+    "solve",
+    "wedge_input",
+]
+
+NEIGHBOURS = 1
+"""Slices that the network sees to either side, along the tilt axis."""
+_OFFSETS = range(-NEIGHBOURS, NEIGHBOURS + 1)
+MAPS = (*(f"tv {k:+d}" for k in _OFFSETS), *(f"sirt {k:+d}" for k in _OFFSETS), "unexplained")
+CONSTANTS = ("noise", "lowest", "highest", "step", "volume")
+INPUT_CHANNELS = (*MAPS, *CONSTANTS)
+OUTPUT_CHANNELS = ("density",)
+
+OF_A_VOLUME = 20.0
+"""What of a volume's own projections is not believed [px]: what varies more slowly, as its borders cut streaks off."""
+_WEIGHT_OF_A_VOLUME = 3.0  # its reconstruction took noise away already, and its projections share what is left
+_SIRT_ITERATIONS, _TV_ITERATIONS = 60, 120
+_SCALE_SLICES, _SCALE_ITERATIONS = 8, 15
+_LARGEST = 8.0  # of a channel; more tells the network no more
+
+
+class Solved(NamedTuple):
+    """What the solvers say of a tilt series, each (nz, ny, nx) float32 in its units.
+
+    tv: of least total variation.  sirt: by simultaneous iterations.
+    unexplained: weighted back projection of what tv leaves over.
+    """
+
+    tv: Volume
+    sirt: Volume
+    unexplained: Volume
+
+
+def solve(
+    series: TiltSeries,
+    shape: tuple[int, int],
+    *,
+    slow: float | None = None,
+    n_threads: int | None = None,
+    progress: Progress | None = None,
+) -> Solved:
+    """Reconstruct slices of shape (nz, nx) in the three ways that the network is shown.
+
+    slow [px]: see semrt.physics.tilt_solvers.tv; None where the series was measured, OF_A_VOLUME where it was
+    projected from a volume.  progress: called with (done, total).  Raises InvalidOption.
+    """
+    geometry = _geometry(series, shape)
+    weight = tv_weight(series.intensity) * (1.0 if slow is None else _WEIGHT_OF_A_VOLUME)
+    total = _TV_ITERATIONS + _SIRT_ITERATIONS
+
+    def told(before: int, share: int) -> Progress | None:
+        if progress is None:
+            return None
+        return lambda done, of: progress(before + round(share * done / of), total)
+
+    flat = tv(
+        series.intensity,
+        geometry,
+        weight=weight,
+        iterations=_TV_ITERATIONS,
+        slow=slow,
+        n_threads=n_threads,
+        progress=told(0, _TV_ITERATIONS),
+    )
+    left = series.intensity - geometry.project(flat, n_threads=n_threads)
+    if slow is not None:
+        left -= slow_part(left, slow)
+    return Solved(
+        flat,
+        sirt(
+            series.intensity,
+            geometry,
+            iterations=_SIRT_ITERATIONS,
+            n_threads=n_threads,
+            progress=told(_TV_ITERATIONS, _SIRT_ITERATIONS),
+        ),
+        wbp(left, geometry, n_threads=n_threads),
+    )
+
+
+def density_scale(series: TiltSeries, shape: tuple[int, int], *, n_threads: int | None = None) -> float:
+    """What density is usual in a specimen, in the units of the series a px; 0 of an empty one.
+
+    series: all of it, so that its parts are seen at one scale; a few slices along the tilt axis are looked at.
+    shape: (nz, nx) of a slice.  The mean density where each place counts by its density: vacuum does not lower it.
+    """
+    ny = series.shape[1]
+    chosen = np.unique(np.linspace(0, ny - 1, min(ny, _SCALE_SLICES)).round().astype(int))
+    geometry = _geometry(series, shape)
+    few = sirt(series.intensity[:, chosen], geometry, iterations=_SCALE_ITERATIONS, n_threads=n_threads)
+    total = float(few.sum(dtype=np.float64))
+    return float(np.square(few, dtype=np.float64).sum() / total) if total > 0 else 0.0
+
+
+def wedge_input(
+    series: TiltSeries,
+    shape: tuple[int, int],
+    *,
+    scale: float,
+    slow: float | None = None,
+    solved: Solved | None = None,
+    n_threads: int | None = None,
+    progress: Progress | None = None,
+) -> NDArray[np.float32]:
+    """Gather what the network sees of each slice, (ny, c, nz, nx) float32 as INPUT_CHANNELS has it.
+
+    series: all of it, or a part along the tilt axis, which at its ends is continued by its last slice.
+    scale: of `density_scale`.  slow, progress: as of `solve`.  solved: by `solve`; None to solve here.
+    Raises InvalidOption.
+    """
+    if solved is None:
+        solved = solve(series, shape, slow=slow, n_threads=n_threads, progress=progress)
+    unit = scale if scale > 0 else 1.0
+    ny = series.shape[1]
+    planes = np.empty((ny, len(INPUT_CHANNELS), *shape), np.float32)
+    for at, volume in enumerate((solved.tv, solved.sirt)):
+        for k in _OFFSETS:
+            seen = np.clip(np.arange(ny) + k, 0, ny - 1)
+            planes[:, at * len(_OFFSETS) + k + NEIGHBOURS] = volume.swapaxes(0, 1)[seen]
+    planes[:, len(MAPS) - 1] = solved.unexplained.swapaxes(0, 1)
+    planes[:, : len(MAPS)] /= unit
+    low, high = series.tilt_range
+    step = (high - low) / (len(series.angles) - 1)
+    noise = max(noise_of(series.intensity) / unit, 1e-3)
+    constants = (np.log10(noise), low / 90, high / 90, np.log2(step / 2), 0.0 if slow is None else 1.0)
+    planes[:, len(MAPS) :] = np.array(constants, np.float32)[:, None, None]
+    return np.clip(planes, -_LARGEST, _LARGEST, out=planes)
+
+
+def _geometry(series: TiltSeries, shape: tuple[int, int]) -> TiltGeometry:
+    return TiltGeometry(series.angles, shape, series.shape[2], series.axis_offset)
