@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +18,7 @@ if TYPE_CHECKING:
 
     Progress = Callable[[int, int], object]
 
-__all__ = ["FILTERS", "angular_weights", "noise_of", "sirt", "slow_part", "tv", "tv_weight", "wbp"]
+__all__ = ["FILTERS", "angular_weights", "noise_of", "sirt", "tv", "tv_weight", "wbp"]
 
 # By what each filter lowers the ramp; frequency in cycles a pixel, 0 to 0.5.
 FILTERS: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
@@ -32,7 +30,6 @@ FILTERS: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
 }
 
 _WEIGHT = 1.5  # of total variation, in standard deviations of the noise that a pixel sums over the tilts
-_ROUNDS = 4  # between which what is slow is taken over from the reconstruction
 
 
 def wbp(
@@ -109,72 +106,38 @@ def tv(
     iterations: int = 120,
     nonnegative: bool = True,
     start: ArrayLike | None = None,
-    slow: float | None = None,
     progress: Progress | None = None,
     n_threads: int | None = None,
 ) -> NDArray[np.float32]:
     """Reconstruct with as little total variation as the measurement allows: least ½ ‖A x - b‖² + weight · Σ |∇x|.
 
     weight: in the units of the series; None for that of `tv_weight`.
-    slow [px]: what of the series varies along s more slowly than a Gaussian of this standard deviation is not believed,
-    as where a background lies under it, or where it was projected from a volume whose borders cut streaks off;
-    None to believe all.
     The other arguments, the result and what is raised are those of `sirt`.
     Chambolle & Pock 2011, doi:10.1007/s10851-010-0251-1.
     """
     geometry.check(series)
     if weight is None:
         weight = tv_weight(series)
-    rounds = 1 if slow is None else min(_ROUNDS, max(iterations, 1))
-    share = [iterations * k // rounds for k in range(rounds + 1)]
-    believed, found = series, start
-    for before, after in pairwise(share):
-        found = reconstruct_tv(
-            believed,
-            geometry.angles,
-            geometry.shape,
-            weight=weight,
-            axis_offset=geometry.axis_offset,
-            iterations=after - before,
-            nonnegative=nonnegative,
-            start=found,
-            progress=None if progress is None else _between(progress, before, after, iterations),
-            n_threads=n_threads,
-        )
-        if slow is not None and after < iterations:
-            measured = np.asarray(series, np.float32)
-            believed = measured + slow_part(geometry.project(found, n_threads=n_threads) - measured, slow)
-    return np.asarray(found, np.float32)
+    return reconstruct_tv(
+        series,
+        geometry.angles,
+        geometry.shape,
+        weight=weight,
+        axis_offset=geometry.axis_offset,
+        iterations=iterations,
+        nonnegative=nonnegative,
+        start=start,
+        progress=progress,
+        n_threads=n_threads,
+    )
 
 
 def tv_weight(series: ArrayLike) -> float:
-    """Weight of total variation that on average over materials was the best, at 100 counts as at 1000.
+    """The weight of total variation that on average over materials was the best, at 100 counts as at 1000.
 
-    1.5 times `noise_of` the series times the root of the number of tilts.  Raises InvalidShape.
+    series: (n, ny, ns).  1.5 times `noise_of` it times the root of the number of tilts.  Raises InvalidShape.
     """
-    return _WEIGHT * noise_of(series) * float(np.sqrt(len(np.asarray(series))))
-
-
-def slow_part(series: NDArray[np.float32], width: float) -> NDArray[np.float32]:
-    """What of a series (n, ny, ns) a Gaussian of standard deviation `width` [px] along s leaves, float32.
-
-    Raises InvalidOption.
-    """
-    import cv2  # here, as it takes longer to load than all else
-
-    if not 0 < width < np.inf:
-        raise InvalidOption(f"slow: expected a width above 0 px, got {width:g}")
-    left = np.empty_like(series, np.float32)
-    for i, projection in enumerate(series):
-        rows = np.ascontiguousarray(projection, np.float32)
-        reach = 2 * math.ceil(4 * width) + 1
-        left[i] = cv2.GaussianBlur(rows, (reach, 1), width, borderType=cv2.BORDER_REPLICATE)
-    return left
-
-
-def _between(progress: Progress, before: int, after: int, total: int) -> Progress:
-    """Progress of one round, told as that of all."""
-    return lambda done, of: progress(before + round((after - before) * done / max(of, 1)), total)
+    return _WEIGHT * noise_of(series) * float(np.sqrt(np.shape(series)[0]))
 
 
 def noise_of(series: ArrayLike) -> float:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from semrt.physics.tilt import TiltGeometry
-from semrt.physics.tilt_solvers import noise_of, sirt, slow_part, tv, tv_weight, wbp
+from semrt.physics.tilt_solvers import noise_of, sirt, tv, tv_weight, wbp
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 __all__ = [
     "INPUT_CHANNELS",
     "NEIGHBOURS",
-    "OF_A_VOLUME",
     "OUTPUT_CHANNELS",
     "Solved",
     "density_scale",
@@ -41,9 +40,7 @@ CONSTANTS = ("noise", "lowest", "highest", "step", "volume")
 INPUT_CHANNELS = (*MAPS, *CONSTANTS)
 OUTPUT_CHANNELS = ("density",)
 
-OF_A_VOLUME = 20.0
-"""What of a volume's own projections is not believed [px]: what varies more slowly, as its borders cut streaks off."""
-_WEIGHT_OF_A_VOLUME = 3.0  # its reconstruction took noise away already, and its projections share what is left
+_WEIGHT_OF_A_VOLUME = 2.0  # of total variation: noise that a reconstruction has smoothed looks like less than it is
 _SIRT_ITERATIONS, _TV_ITERATIONS = 60, 120
 _SCALE_SLICES, _SCALE_ITERATIONS = 8, 15
 _LARGEST = 8.0  # of a channel; more tells the network no more
@@ -65,17 +62,17 @@ def solve(
     series: TiltSeries,
     shape: tuple[int, int],
     *,
-    slow: float | None = None,
+    of_volume: bool = False,
     n_threads: int | None = None,
     progress: Progress | None = None,
 ) -> Solved:
     """Reconstruct slices of shape (nz, nx) in the three ways that the network is shown.
 
-    slow [px]: see semrt.physics.tilt_solvers.tv; None where the series was measured, OF_A_VOLUME where it was
-    projected from a volume.  progress: called with (done, total).  Raises InvalidOption.
+    of_volume: whether the series was not measured but projected from a volume, see semrt.tasks.wedge_series.
+    progress: called with (done, total).  Raises InvalidOption.
     """
     geometry = _geometry(series, shape)
-    weight = tv_weight(series.intensity) * (1.0 if slow is None else _WEIGHT_OF_A_VOLUME)
+    weight = tv_weight(series.intensity) * (_WEIGHT_OF_A_VOLUME if of_volume else 1.0)
     total = _TV_ITERATIONS + _SIRT_ITERATIONS
 
     def told(before: int, share: int) -> Progress | None:
@@ -88,13 +85,10 @@ def solve(
         geometry,
         weight=weight,
         iterations=_TV_ITERATIONS,
-        slow=slow,
         n_threads=n_threads,
         progress=told(0, _TV_ITERATIONS),
     )
     left = series.intensity - geometry.project(flat, n_threads=n_threads)
-    if slow is not None:
-        left -= slow_part(left, slow)
     return Solved(
         flat,
         sirt(
@@ -127,7 +121,7 @@ def wedge_input(
     shape: tuple[int, int],
     *,
     scale: float,
-    slow: float | None = None,
+    of_volume: bool = False,
     solved: Solved | None = None,
     n_threads: int | None = None,
     progress: Progress | None = None,
@@ -135,11 +129,11 @@ def wedge_input(
     """Gather what the network sees of each slice, (ny, c, nz, nx) float32 as INPUT_CHANNELS has it.
 
     series: all of it, or a part along the tilt axis, which at its ends is continued by its last slice.
-    scale: of `density_scale`.  slow, progress: as of `solve`.  solved: by `solve`; None to solve here.
+    scale: of `density_scale`.  of_volume, progress: as of `solve`.  solved: by `solve`; None to solve here.
     Raises InvalidOption.
     """
     if solved is None:
-        solved = solve(series, shape, slow=slow, n_threads=n_threads, progress=progress)
+        solved = solve(series, shape, of_volume=of_volume, n_threads=n_threads, progress=progress)
     unit = scale if scale > 0 else 1.0
     ny = series.shape[1]
     planes = np.empty((ny, len(INPUT_CHANNELS), *shape), np.float32)
@@ -152,7 +146,7 @@ def wedge_input(
     low, high = series.tilt_range
     step = (high - low) / (len(series.angles) - 1)
     noise = max(noise_of(series.intensity) / unit, 1e-3)
-    constants = (np.log10(noise), low / 90, high / 90, np.log2(step / 2), 0.0 if slow is None else 1.0)
+    constants = (np.log10(noise), low / 90, high / 90, np.log2(step / 2), float(of_volume))
     planes[:, len(MAPS) :] = np.array(constants, np.float32)[:, None, None]
     return np.clip(planes, -_LARGEST, _LARGEST, out=planes)
 
