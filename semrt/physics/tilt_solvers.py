@@ -132,12 +132,13 @@ def tv(
     )
 
 
-def tv_weight(series: ArrayLike) -> float:
+def tv_weight(series: ArrayLike, noise: float | None = None) -> float:
     """The weight of total variation that on average over materials was the best, at 100 counts as at 1000.
 
-    series: (n, ny, ns).  1.5 times `noise_of` it times the root of the number of tilts.  Raises InvalidShape.
+    series: (n, ny, ns).  noise: None for `noise_of` the series.  1.5 times it times the root of the number of tilts.
+    Raises InvalidShape.
     """
-    return _WEIGHT * noise_of(series) * float(np.sqrt(np.shape(series)[0]))
+    return _WEIGHT * (noise_of(series) if noise is None else noise) * float(np.sqrt(np.shape(series)[0]))
 
 
 def noise_of(series: ArrayLike) -> float:

@@ -63,16 +63,18 @@ def solve(
     shape: tuple[int, int],
     *,
     of_volume: bool = False,
+    noise: float | None = None,
     n_threads: int | None = None,
     progress: Progress | None = None,
 ) -> Solved:
     """Reconstruct slices of shape (nz, nx) in the three ways that the network is shown.
 
     of_volume: whether the series was not measured but projected from a volume, see semrt.tasks.wedge_series.
+    noise: `noise_of` the whole series, where this is a part of one along the tilt axis; None where it is all.
     progress: called with (done, total).  Raises InvalidOption.
     """
     geometry = _geometry(series, shape)
-    weight = tv_weight(series.intensity) * (_WEIGHT_OF_A_VOLUME if of_volume else 1.0)
+    weight = tv_weight(series.intensity, noise) * (_WEIGHT_OF_A_VOLUME if of_volume else 1.0)
     total = _TV_ITERATIONS + _SIRT_ITERATIONS
 
     def told(before: int, share: int) -> Progress | None:
@@ -122,6 +124,7 @@ def wedge_input(
     *,
     scale: float,
     of_volume: bool = False,
+    noise: float | None = None,
     solved: Solved | None = None,
     n_threads: int | None = None,
     progress: Progress | None = None,
@@ -129,11 +132,11 @@ def wedge_input(
     """Gather what the network sees of each slice, (ny, c, nz, nx) float32 as INPUT_CHANNELS has it.
 
     series: all of it, or a part along the tilt axis, which at its ends is continued by its last slice.
-    scale: of `density_scale`.  of_volume, progress: as of `solve`.  solved: by `solve`; None to solve here.
+    scale: of `density_scale`.  of_volume, noise, progress: as of `solve`.  solved: by `solve`; None to solve here.
     Raises InvalidOption.
     """
     if solved is None:
-        solved = solve(series, shape, of_volume=of_volume, n_threads=n_threads, progress=progress)
+        solved = solve(series, shape, of_volume=of_volume, noise=noise, n_threads=n_threads, progress=progress)
     unit = scale if scale > 0 else 1.0
     ny = series.shape[1]
     planes = np.empty((ny, len(INPUT_CHANNELS), *shape), np.float32)
@@ -145,8 +148,9 @@ def wedge_input(
     planes[:, : len(MAPS)] /= unit
     low, high = series.tilt_range
     step = (high - low) / (len(series.angles) - 1)
-    noise = max(noise_of(series.intensity) / unit, 1e-3)
-    constants = (np.log10(noise), low / 90, high / 90, np.log2(step / 2), float(of_volume))
+    if noise is None:
+        noise = noise_of(series.intensity)
+    constants = (np.log10(max(noise / unit, 1e-3)), low / 90, high / 90, np.log2(step / 2), float(of_volume))
     planes[:, len(MAPS) :] = np.array(constants, np.float32)[:, None, None]
     return np.clip(planes, -_LARGEST, _LARGEST, out=planes)
 
