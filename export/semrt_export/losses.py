@@ -19,6 +19,7 @@ __all__ = [
     "mean_over_stacks",
     "negative_gain",
     "thickness_loss",
+    "unmeasured_gain",
     "voxel_cross_entropy",
 ]
 
@@ -45,6 +46,36 @@ def charbonnier(predicted: Tensor, first_guess: Tensor, target: Tensor, *, smoot
         return torch.sqrt((image - target).square() + smoothing**2).mean(dim=(1, 2, 3))
 
     return (of(predicted) / of(first_guess)).mean()
+
+
+def unmeasured_gain(
+    predicted: Tensor,
+    first_guess: Tensor,
+    target: Tensor,
+    low: Tensor,
+    high: Tensor,
+    *,
+    finest: float = 0.25,
+    floor: float = 1e-5,
+) -> Tensor:
+    """As `negative_gain`, of the frequencies that tilts from low to high did not measure.
+
+    All images (n, 1, h, w), of slices (z, x); low, high: (n,) [degrees].  finest: frequency up to which it is asked for
+    [cycles a pixel]; beyond, noise is all that there is.
+    """
+    h, w = target.shape[-2:]
+    kz = torch.fft.fftfreq(h, device=target.device)[:, None]
+    kx = torch.fft.rfftfreq(w, device=target.device)[None]
+    direction = torch.rad2deg(torch.atan2(kz, kx.clamp(min=1e-9)))  # -90 to 90, as kx is not below zero
+    beyond = torch.maximum(low[:, None, None] - direction, direction - high[:, None, None])
+    unmeasured = (beyond > 0) & (torch.hypot(kz, kx) < finest)
+
+    def energy(error: Tensor) -> Tensor:
+        spectrum = torch.fft.rfft2(error[:, 0], norm="ortho")
+        return (unmeasured * (spectrum.real.square() + spectrum.imag.square())).sum(dim=(1, 2)) / (h * w)
+
+    after, before = energy(predicted - target), energy(first_guess - target)
+    return (10 / math.log(10)) * ((after + floor).log() - (before + floor).log()).mean()
 
 
 def thickness_loss(predicted: Tensor, target: Tensor, *, aluminium_weight: float = 0.1) -> Tensor:

@@ -24,6 +24,7 @@ RECIPES = {
     "layers-stacked": "semrt_export.recipes.published_layers:StackedRecipe",
     "layers-unet-2d": "semrt_export.recipes.published_layers:UNet2dRecipe",
     "layers-unet-3d": "semrt_export.recipes.published_layers:UNet3dRecipe",
+    "wedge": "semrt_export.recipes.wedge:WedgeRecipe",
 }
 
 
