@@ -23,12 +23,16 @@ if TYPE_CHECKING:
     Progress = Callable[[int, int], object]
 
 __all__ = [
+    "CONSISTENT",
     "INPUT_CHANNELS",
     "NEIGHBOURS",
     "OUTPUT_CHANNELS",
     "Solved",
+    "consistent",
+    "density_of",
     "density_scale",
     "solve",
+    "usual_density",
     "wedge_input",
 ]
 
@@ -40,9 +44,11 @@ CONSTANTS = ("noise", "lowest", "highest", "step", "volume")
 INPUT_CHANNELS = (*MAPS, *CONSTANTS)
 OUTPUT_CHANNELS = ("density",)
 
+CONSISTENT = 1
+"""Iterations towards the measurement after the network."""
 _WEIGHT_OF_A_VOLUME = 2.0  # of total variation: noise that a reconstruction has smoothed looks like less than it is
 _SIRT_ITERATIONS, _TV_ITERATIONS = 60, 120
-_SCALE_SLICES, _SCALE_ITERATIONS = 8, 15
+_SCALE_SLICES, _SCALE_ITERATIONS = 8, 60
 _LARGEST = 8.0  # of a channel; more tells the network no more
 
 
@@ -104,18 +110,44 @@ def solve(
     )
 
 
+def density_of(predicted: Volume, scale: float) -> Volume:
+    """The density (nz, ny, nx), nowhere negative, that the network's output (ny, 1, nz, nx) stands for."""
+    return np.maximum(predicted[:, 0].swapaxes(0, 1), 0) * np.float32(scale)
+
+
+def consistent(
+    density: Volume, series: TiltSeries, *, iterations: int = CONSISTENT, n_threads: int | None = None
+) -> Volume:
+    """Bring a density (nz, ny, nx) nearer to the measurement by a few simultaneous iterations from it.
+
+    They mend first what is coarse, where the projections are sure, and what no tilt measured they leave alone; many
+    more would bring the noise back.
+    """
+    if iterations < 1:
+        return density
+    geometry = _geometry(series, (density.shape[0], density.shape[2]))
+    return sirt(series.intensity, geometry, iterations=iterations, start=density, n_threads=n_threads)
+
+
 def density_scale(series: TiltSeries, shape: tuple[int, int], *, n_threads: int | None = None) -> float:
     """What density is usual in a specimen, in the units of the series a px; 0 of an empty one.
 
     series: all of it, so that its parts are seen at one scale; a few slices along the tilt axis are looked at.
-    shape: (nz, nx) of a slice.  The mean density where each place counts by its density: vacuum does not lower it.
+    shape: (nz, nx) of a slice.
     """
     ny = series.shape[1]
     chosen = np.unique(np.linspace(0, ny - 1, min(ny, _SCALE_SLICES)).round().astype(int))
-    geometry = _geometry(series, shape)
-    few = sirt(series.intensity[:, chosen], geometry, iterations=_SCALE_ITERATIONS, n_threads=n_threads)
-    total = float(few.sum(dtype=np.float64))
-    return float(np.square(few, dtype=np.float64).sum() / total) if total > 0 else 0.0
+    few = np.ascontiguousarray(series.intensity[:, chosen])
+    return usual_density(tv(few, _geometry(series, shape), iterations=_SCALE_ITERATIONS, n_threads=n_threads))
+
+
+def usual_density(volume: Volume) -> float:
+    """The mean density where each place counts by its density, so that vacuum does not lower it; 0 of an empty one.
+
+    volume: of any shape, nowhere negative.
+    """
+    total = float(volume.sum(dtype=np.float64))
+    return float(np.square(volume, dtype=np.float64).sum() / total) if total > 0 else 0.0
 
 
 def wedge_input(
