@@ -6,9 +6,9 @@ detector at s = x cos θ + z sin θ; z, x and s are measured from the middle (n 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import isfinite, pi
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -75,6 +75,15 @@ class TiltSeries:
         """The lowest and the highest tilt [degrees]."""
         return float(self.angles.min()), float(self.angles.max())
 
+    @property
+    def n_slices(self) -> int:
+        """Slices along the tilt axis, each of which is a problem of its own."""
+        return self.shape[1]
+
+    def slab(self, chosen: slice | NDArray[np.intp]) -> TiltSeries:
+        """The slices that are chosen along the tilt axis."""
+        return replace(self, intensity=self.intensity[:, chosen])
+
     @classmethod
     def from_volume(cls, volume: Volume, angles: ArrayLike | None = None, axis_offset: float = 0.0) -> TiltSeries:
         """Take the slices of a stack for projections at angles (n,) [degrees]; None for its metadata's tilt_angles.
@@ -103,6 +112,8 @@ class Tomogram:
     Raises InvalidShape, InvalidValue.
     """
 
+    SLICES: ClassVar[tuple[str, ...]] = ("density", "inferred")
+
     density: NDArray[np.float32]
     tilt_range: tuple[float, float] | None = None
     voxel_size: VoxelSize | None = None
@@ -129,6 +140,16 @@ class Tomogram:
         nz, ny, nx = self.density.shape
         return nz, ny, nx
 
+    @property
+    def n_slices(self) -> int:
+        """Slices along the tilt axis."""
+        return self.shape[1]
+
+    def slab(self, chosen: slice | NDArray[np.intp]) -> Tomogram:
+        """The slices that are chosen along the tilt axis."""
+        inferred = None if self.inferred is None else self.inferred[:, chosen]
+        return replace(self, density=self.density[:, chosen], inferred=inferred)
+
     @classmethod
     def from_volume(cls, volume: Volume, tilt_range: tuple[float, float] | None = None) -> Tomogram:
         """Take a stack of slices along the beam for a tomogram; its voxel size is known where all three lengths are.
@@ -146,7 +167,7 @@ class Tomogram:
 
 def _finite(name: str, array: ArrayLike) -> NDArray[np.float32]:
     values = stack(name, array)
-    if not np.isfinite(values).all():
+    if not all(np.isfinite(plane).all() for plane in values):  # one by one, as a volume may fill much of the memory
         raise InvalidValue(name, "finite values", "NaN or infinite ones", "crop or fill those pixels")
     return values
 

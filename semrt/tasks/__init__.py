@@ -35,6 +35,10 @@ TASKS = {
     "layers-thickness": "semrt.tasks.published_layers:LayersByThickness",
     "layers-tikhonov": "semrt.tasks.layer_solvers:LayersByTikhonov",
     "layers-voxels": "semrt.tasks.published_layers:LayersByVoxels",
+    "wedge": "semrt.tasks.wedge_solvers:Wedge",
+    "wedge-sirt": "semrt.tasks.wedge_solvers:WedgeBySimultaneousIterations",
+    "wedge-tv": "semrt.tasks.wedge_solvers:WedgeByTotalVariation",
+    "wedge-wbp": "semrt.tasks.wedge_solvers:WedgeByWeightedBackProjection",
 }
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from semrt.data import Tomogram
 
-__all__ = ["STEP", "as_series", "check_cubic", "is_weighted", "tilts_of"]
+__all__ = ["STEP", "as_series", "check_cubic", "is_weighted", "tilts_of", "vacuum_of"]
 
 STEP = 2.0
 """Between the tilts [degrees]: what most series have; more of them say nothing new, and cost time."""
@@ -27,6 +27,9 @@ ROUNDS, BLUR = 4, 2.0
 and particles, total variation came 0.5 to 5 dB nearer to the truth; more rounds gained less than 0.2 dB."""
 TRIED, LOOKED_AT, ITERATIONS = 3, 16, 20
 """Slices that say whether a volume was back projected, of how many, and iterations of SIRT to find out."""
+
+LEVELS, FAR = 256, 0.15
+"""Of grey, among which the most frequent is looked for; share of their range by which it must lie off zero to count."""
 
 
 def as_series(
@@ -74,6 +77,21 @@ def is_weighted(density: NDArray[np.float32], geometry: TiltGeometry, *, n_threa
         return float(np.linalg.norm(rest) / np.linalg.norm(series))
 
     return unexplained(_unweighted(projections, geometry, n_threads)) < unexplained(projections)
+
+
+def vacuum_of(density: NDArray[np.float32]) -> float:
+    """Density of empty space in a volume: zero, or the most frequent value where that is a dark one and far from zero.
+
+    So it is in volumes that were scaled to whole numbers.  Weighted back projections go below zero, but not by much.
+    """
+    low, high = (float(edge) for edge in np.percentile(density, (0.5, 99.5)))
+    if not high > low:
+        return low
+    counts, edges = np.histogram(density, LEVELS, (low, high))
+    around = np.convolve(counts, np.ones(5), mode="same")
+    at = int(around.argmax())
+    level = float(edges[at] + edges[at + 1]) / 2
+    return level if abs(level) > FAR * (high - low) and level - low < high - level else 0.0
 
 
 def tilts_of(tomogram: Tomogram) -> NDArray[np.float64]:
