@@ -68,7 +68,8 @@ def unmeasured_gain(
     kx = torch.fft.rfftfreq(w, device=target.device)[None]
     direction = torch.rad2deg(torch.atan2(kz, kx.clamp(min=1e-9)))  # -90 to 90, as kx is not below zero
     beyond = torch.maximum(low[:, None, None] - direction, direction - high[:, None, None])
-    unmeasured = (beyond > 0) & (torch.hypot(kz, kx) < finest)
+    unmeasured = ((beyond > 0) & (torch.hypot(kz, kx) < finest)).float()
+    unmeasured[..., 0] /= 2  # each of the others stands for its opposite too
 
     def energy(error: Tensor) -> Tensor:
         spectrum = torch.fft.rfft2(error[:, 0], norm="ortho")
