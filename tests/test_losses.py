@@ -5,9 +5,11 @@ import pytest
 import torch
 
 from semrt.errors import InvalidOption
+from semrt.metrics import ssim
 from semrt_export.evaluate import gain_db, summary
 from semrt_export.losses import (
     charbonnier,
+    dissimilarity,
     laplace_likelihood,
     mean_over_stacks,
     negative_gain,
@@ -48,6 +50,18 @@ def test_charbonnier_forgives_a_single_outlier_that_squares_do_not():
     assert charbonnier(first_guess, first_guess, target).item() == pytest.approx(1)
     assert charbonnier(estimate, first_guess, target).item() < 0.5
     assert negative_gain(estimate, first_guess, target).item() > 0
+
+
+def test_dissimilarity_is_what_the_metric_leaves_of_one():
+    rng = np.random.default_rng(0)
+    target = rng.random((2, 1, 30, 25))
+    estimate = target + 0.1 * rng.standard_normal(target.shape)
+    ranges = torch.tensor([1.0, 3.0], dtype=torch.float64)
+    wanted = np.mean(
+        [1 - ssim(*pair, span) for *pair, span in zip(estimate[:, 0], target[:, 0], (1.0, 3.0), strict=True)]
+    )
+    found = dissimilarity(torch.from_numpy(estimate), torch.from_numpy(target), ranges)
+    assert found.item() == pytest.approx(wanted, rel=1e-6)
 
 
 def test_the_summary_names_the_worst_case():

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = [
     "LOSSES",
     "charbonnier",
+    "dissimilarity",
     "laplace_likelihood",
     "mean_over_stacks",
     "negative_gain",
@@ -77,6 +78,30 @@ def unmeasured_gain(
 
     after, before = energy(predicted - target), energy(first_guess - target)
     return (10 / math.log(10)) * ((after + floor).log() - (before + floor).log()).mean()
+
+
+def dissimilarity(predicted: Tensor, target: Tensor, data_range: Tensor) -> Tensor:
+    """1 - SSIM, with the window and the constants of semrt.metrics.ssim, averaged over images.
+
+    predicted, target: (n, 1, h, w), 11 px or more each way.  data_range: (n,), what counts as 1.
+    """
+    away = torch.arange(-5, 6, dtype=target.dtype, device=target.device)
+    taps = torch.exp(-0.5 * (away / 1.5).square())
+    taps = taps / taps.sum()
+
+    def smooth(image: Tensor) -> Tensor:
+        along_y = functional.conv2d(image, taps[None, None, :, None])
+        return functional.conv2d(along_y, taps[None, None, None])
+
+    scale = data_range[:, None, None, None]
+    x, y = predicted / scale, target / scale
+    mean_x, mean_y = smooth(x), smooth(y)
+    var_x, var_y = smooth(x * x) - mean_x.square(), smooth(y * y) - mean_y.square()
+    covariance = smooth(x * y) - mean_x * mean_y
+    c1, c2 = 0.01**2, 0.03**2
+    similarity = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
+    similarity = similarity / ((mean_x.square() + mean_y.square() + c1) * (var_x + var_y + c2))
+    return 1 - similarity.mean()
 
 
 def thickness_loss(predicted: Tensor, target: Tensor, *, aluminium_weight: float = 0.1) -> Tensor:

@@ -20,11 +20,13 @@ class WedgeNet(nn.Module):
     """Add a correction to the first guess of a slice.
 
     Input (n, c, h, w): the maps, then the constants, which hold one value an image and are not folded into channels.
-    Output (n, 1, h, w), in the units of the maps.  h and w are multiples of `multiple`.
+    Output (n, 1, h, w), in the units of the maps; what is below zero is to be taken for zero.
+    h and w are multiples of `multiple`.
     first_guess: the channel that is corrected.  widths, bottom: as of ResidualUNet.
     """
 
     stem_scale = 2
+    below_zero = 0.1  # by what is left of it: vacuum need not be hit exactly, but whoever misses it learns from that
 
     def __init__(
         self,
@@ -57,7 +59,8 @@ class WedgeNet(nn.Module):
         maps = functional.pixel_unshuffle(channels[:, : self.maps], self.stem_scale)
         constants = channels[:, self.maps :, :: self.stem_scale, :: self.stem_scale]
         correction = functional.pixel_shuffle(self.body(torch.cat((maps, constants), dim=1)), self.stem_scale)
-        return channels[:, self.first_guess : self.first_guess + 1] + correction
+        density = channels[:, self.first_guess : self.first_guess + 1] + correction
+        return functional.leaky_relu(density, self.below_zero)
 
     def receptive_field_radius(self) -> int:
         """How far from an output pixel an input pixel can still matter [px], a multiple of `multiple`."""

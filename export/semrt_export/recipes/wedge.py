@@ -14,7 +14,7 @@ from semrt.simulate.tomograms import CONDITIONS, KINDS
 from semrt.tasks.wedge_input import CONSTANTS, INPUT_CHANNELS, MAPS, OUTPUT_CHANNELS
 from semrt_export.data.tilt_series import HeldOutSlice, TiltSeriesMaker, cropped, held_out_slices, mirrored
 from semrt_export.evaluate import Evaluation, Run, summary
-from semrt_export.losses import charbonnier, negative_gain, unmeasured_gain
+from semrt_export.losses import charbonnier, dissimilarity, negative_gain, unmeasured_gain
 from semrt_export.networks.wedge_net import WedgeNet
 from semrt_export.schedule import Schedule
 
@@ -35,14 +35,16 @@ class WedgeRecipe:
     """How `wedge` is made.
 
     side [px]: of the squares that are learnt from.  without: kinds of phantom never drawn, to see how it does on what
-    it does not know.  wedge_share, edge_share: weights in the loss of what no tilt measured, and of the absolute error,
-    beside the gain over the first guess.  held_out_seed, held_out_conditions: of the slices to prove on.
+    it does not know.  wedge_share, edge_share, likeness_share: weights in the loss of what no tilt measured, of the
+    absolute error and of 1 - SSIM, beside the gain over the first guess [dB].
+    held_out_seed, held_out_conditions: of the slices to prove on.
     """
 
     side: int = 128
     without: tuple[str, ...] = ()
     wedge_share: float = 0.3
     edge_share: float = 3.0
+    likeness_share: float = 8.0
     pool_size: int = 12000
     widths: tuple[int, ...] = (64, 96, 144, 192)
     bottom: int = 2
@@ -86,12 +88,14 @@ class WedgeRecipe:
         return mirrored(cropped(sample, rng, self.side), rng)
 
     def loss(self, predicted: Tensor, inputs: Tensor, target: Tensor) -> Tensor:
-        """Gain over the first guess, of all and of what no tilt measured, and the absolute error."""
+        """Gain over the first guess, of all and of what no tilt measured, the absolute error, and likeness."""
         first_guess = inputs[:, FIRST_GUESS : FIRST_GUESS + 1]
         low, high = (90 * inputs[:, INPUT_CHANNELS.index(name), 0, 0] for name in ("lowest", "highest"))
         gain = negative_gain(predicted, first_guess, target)
         wedge = unmeasured_gain(predicted, first_guess, target, low, high)
-        return gain + self.wedge_share * wedge + self.edge_share * charbonnier(predicted, first_guess, target)
+        error = charbonnier(predicted, first_guess, target)
+        unlike = dissimilarity(predicted, target, target.amax(dim=(1, 2, 3)).clamp(min=1))
+        return gain + self.wedge_share * wedge + self.edge_share * error + self.likeness_share * unlike
 
     def held_out(self) -> Sequence[HeldOutSlice]:
         """Slices of phantoms that training never draws."""
