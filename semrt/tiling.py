@@ -27,7 +27,7 @@ from semrt.kernels.blend import Border, add_tile, cut_tile, tile_window
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["BATCH_SIZES", "Plan", "padded_length", "plan", "run"]
+__all__ = ["BATCH_SIZES", "Plan", "padded_length", "plan", "run", "run_stack"]
 
 BATCH_SIZES = (8, 4, 2, 1)  # all that a session ever sees
 
@@ -104,30 +104,67 @@ def run(
     field = np.ascontiguousarray(image, np.float32)
     if field.ndim not in (3, 4) or 0 in field.shape:
         raise InvalidShape("image", "(c, ny, nx) or (c, nz, ny, nx) with at least one pixel", field.shape)
+    layout = plan(field.shape[1:], tile, halo, multiple)
+    return np.asarray(_run(run_batch, field[None], layout, batch, border, progress, n_threads)[0])
+
+
+def run_stack(
+    run_batch: RunBatch,
+    images: ArrayLike,
+    *,
+    tile: Lengths,
+    halo: Lengths,
+    multiple: Lengths,
+    batch: int = 1,
+    border: Border = "reflect",
+    progress: Progress | None = None,
+    n_threads: int | None = None,
+) -> NDArray[np.float32]:
+    """Run a network on each image of a stack tile by tile; a batch may hold tiles of several of them.
+
+    images: (n, c, ny, nx).  The other arguments are those of `run`.
+    Returns (n, k, ny, nx) float32.  Raises InvalidShape, InvalidOption.
+    """
+    fields = np.ascontiguousarray(images, np.float32)
+    if fields.ndim != 4 or 0 in fields.shape:
+        raise InvalidShape("images", "(n, c, ny, nx) with at least one pixel", fields.shape)
+    return _run(run_batch, fields, plan(fields.shape[2:], tile, halo, multiple), batch, border, progress, n_threads)
+
+
+def _run(
+    run_batch: RunBatch,
+    fields: NDArray[np.float32],
+    layout: Plan,
+    batch: int,
+    border: Border,
+    progress: Progress | None,
+    n_threads: int | None,
+) -> NDArray[np.float32]:
+    """Run a network on fields of one shape, (n, c, [nz,] ny, nx)."""
     if batch < 1:
         raise InvalidOption(f"batch: expected at least 1 tile, got {batch}")
-    layout = plan(field.shape[1:], tile, halo, multiple)
-    places = zip(layout.origins(), layout.windows(), strict=True)
+    places = ((i, *place) for i in range(len(fields)) for place in zip(layout.origins(), layout.windows(), strict=True))
+    total = len(fields) * len(layout)
     tiles: NDArray[np.float32] | None = None
     result: NDArray[np.float32] | None = None
     done = 0
-    for n in _batch_sizes(len(layout), batch):
+    for n in _batch_sizes(total, batch):
         together = list(islice(places, n))
         if tiles is None:
-            tiles = np.empty((n, field.shape[0], *layout.tile), np.float32)
-        for cut, (origin, _) in zip(tiles[:n], together, strict=True):
-            cut_tile(field, origin, cut, border=border, n_threads=n_threads)
+            tiles = np.empty((n, fields.shape[1], *layout.tile), np.float32)
+        for cut, (i, origin, _) in zip(tiles[:n], together, strict=True):
+            cut_tile(fields[i], origin, cut, border=border, n_threads=n_threads)
         predicted = np.ascontiguousarray(run_batch(tiles[:n]), np.float32)
-        if predicted.ndim != field.ndim + 1 or (predicted.shape[0], *predicted.shape[2:]) != (n, *layout.tile):
+        if predicted.ndim != fields.ndim or (predicted.shape[0], *predicted.shape[2:]) != (n, *layout.tile):
             wanted = ", ".join(["n", "k", *map(str, layout.tile)])
             raise InvalidShape("predicted tiles", f"({wanted}) with n = {n}", predicted.shape)
         if result is None:
-            result = np.zeros((predicted.shape[1], *layout.shape), np.float32)
-        for tile_predicted, (origin, window) in zip(predicted, together, strict=True):
-            add_tile(tile_predicted, window, origin, result, n_threads=n_threads)
+            result = np.zeros((len(fields), predicted.shape[1], *layout.shape), np.float32)
+        for tile_predicted, (i, origin, window) in zip(predicted, together, strict=True):
+            add_tile(tile_predicted, window, origin, result[i], n_threads=n_threads)
         done += n
         if progress is not None:
-            progress(done, len(layout), "tile")
+            progress(done, total, "tile")
     assert result is not None  # a field of at least one pixel has at least one tile
     return result
 

@@ -291,3 +291,37 @@ def test_a_network_that_returns_other_shapes_is_refused():
             tiling.run(network, image, tile=32, halo=4, multiple=8, batch=2)
     with pytest.raises(InvalidShape, match="image"):
         tiling.run(lambda tiles: tiles, image[0], tile=32, halo=4, multiple=8)
+
+
+# --- stacks of images
+
+
+def test_a_stack_of_images_is_each_of_them_by_itself():
+    images = random_image(3, 2, 50, 37)
+    network = for_each_tile(lambda channel: ndimage.uniform_filter(channel, 5, mode="mirror"))
+    how = {"tile": 24, "halo": 4, "multiple": 4}
+    together = tiling.run_stack(network, images, batch=8, **how)
+    one_by_one = np.stack([tiling.run(network, image, batch=8, **how) for image in images])
+    np.testing.assert_array_equal(together, one_by_one)
+
+
+def test_a_batch_mixes_tiles_of_several_images_and_progress_counts_them_all():
+    images = random_image(5, 1, 16, 16)
+    sizes, told = [], []
+
+    def network(tiles):
+        sizes.append(len(tiles))
+        return tiles
+
+    same = tiling.run_stack(
+        network, images, tile=16, halo=0, multiple=16, batch=4, progress=lambda *said: told.append(said)
+    )
+    np.testing.assert_array_equal(same, images)
+    assert sizes == [4, 1]  # five images of one tile each
+    assert told == [(4, 5, "tile"), (5, 5, "tile")]
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 8), (0, 1, 8, 8), (2, 1, 0, 8)])
+def test_what_is_no_stack_of_images_is_refused(shape):
+    with pytest.raises(InvalidShape, match=r"images: expected shape \(n, c, ny, nx\)"):
+        tiling.run_stack(lambda tiles: tiles, np.zeros(shape, np.float32), tile=8, halo=0, multiple=8)

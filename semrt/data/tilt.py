@@ -16,7 +16,7 @@ from semrt.data._checks import checked_pixel_size, like, stack
 from semrt.errors import InvalidShape, InvalidValue
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -84,6 +84,10 @@ class TiltSeries:
         """The slices that are chosen along the tilt axis."""
         return replace(self, intensity=self.intensity[:, chosen])
 
+    def planes(self) -> Iterator[NDArray[np.float32]]:
+        """The projections, one after the other."""
+        yield from self.intensity
+
     @classmethod
     def from_volume(cls, volume: Volume, angles: ArrayLike | None = None, axis_offset: float = 0.0) -> TiltSeries:
         """Take the slices of a stack for projections at angles (n,) [degrees]; None for its metadata's tilt_angles.
@@ -149,6 +153,10 @@ class Tomogram:
         """The slices that are chosen along the tilt axis."""
         inferred = None if self.inferred is None else self.inferred[:, chosen]
         return replace(self, density=self.density[:, chosen], inferred=inferred)
+
+    def planes(self) -> Iterator[NDArray[np.float32]]:
+        """The planes across the beam, one after the other."""
+        yield from self.density
 
     @classmethod
     def from_volume(cls, volume: Volume, tilt_range: tuple[float, float] | None = None) -> Tomogram:

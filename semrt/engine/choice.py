@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 from semrt.backends import Session
 from semrt.engine.fallback import FALLBACKS
 from semrt.engine.network_road import NetworkRoad
+from semrt.engine.slabs import SlabRoad
 from semrt.engine.solver_road import SolverRoad, name_of
 from semrt.errors import InvalidOption
+from semrt.tasks import Sliced
 
 if TYPE_CHECKING:
     from semrt.engine.road import Road
@@ -34,7 +36,9 @@ def choose_road(
     if fallback not in FALLBACKS:
         raise InvalidOption.unknown("fallback", fallback, FALLBACKS)
     if isinstance(model, Session):
-        return NetworkRoad.of(model, tile, batch, fallback, device, threads, options)
+        network = NetworkRoad.of(model, tile, batch, fallback, device, threads, options)
+        return SlabRoad(network) if isinstance(network.task, Sliced) else network
     if tile is not None or batch is not None:
         raise InvalidOption(f"{name_of(model)}: takes no tile or batch, because it is no network")
-    return SolverRoad.of(model, device or "auto", threads, options)
+    solver = SolverRoad.of(model, device or "auto", threads, options)
+    return SlabRoad(solver) if isinstance(model, Sliced) else solver

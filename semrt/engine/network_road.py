@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -76,8 +77,8 @@ class NetworkRoad:
         road._layout((tile, tile))  # raises now what it would raise later
         return road
 
-    def prepare(self, measured: Any) -> State:
-        """Prepare the network's input, or find out why the network must not be used.  Raises ModelDamaged too."""
+    def admit(self, measured: Any) -> State:
+        """Find out whether the network may be used, and what runs in its place.  Raises ModelUnsuitable."""
         manifest = self.session.manifest
         check_kind(manifest.name, measured, self.task.accepts)
         state = State(measured)
@@ -87,15 +88,23 @@ class NetworkRoad:
                 outside = self.task.outside_domain(measured, manifest.domain, **keywords)
             except KeyError as error:
                 raise ModelDamaged(f"{manifest.name}: semrt.json", f"its domain says nothing of {error}") from error
-            if outside is None:
-                keywords = chosen_for(self.task.prepare, self.options, n_threads=self.threads)
-                return replace(state, prepared=self.task.prepare(measured, **keywords))
+        if outside is None:
+            return state
         if self.fallback is None:
             allow = f"allow --fallback {'|'.join(self.task.fallbacks)}, or " if self.task.fallbacks else ""
             raise ModelUnsuitable(f"{manifest.name}: {outside}; {allow}choose another model")
         self.fallback.road.prepare(measured)  # which checks its kind
         record = self.fallback.record(provenance.of_network(self.session)["model"], outside)
         return replace(state, fallback=record, stand_in=self.fallback.road)
+
+    def prepare(self, measured: Any, progress: Progress | None = None) -> State:
+        """Prepare the network's input, or find out why the network must not be used.  Raises ModelDamaged too."""
+        state = self.admit(measured)
+        if state.stand_in is not None:
+            return state
+        with clock(state, "prepare"):
+            keywords = chosen_for(self.task.prepare, self.options, n_threads=self.threads, progress=progress)
+            return replace(state, prepared=self.task.prepare(measured, **keywords))
 
     @property
     def name(self) -> str:
@@ -121,7 +130,9 @@ class NetworkRoad:
             return predicted
 
         with clock(state, "run"):
-            predicted = tiling.run(
+            # Networks are two-dimensional: what has four axes is a stack of images.
+            run = tiling.run if np.ndim(state.prepared) == 3 else tiling.run_stack
+            predicted = run(
                 timed,
                 state.prepared,
                 tile=self.tile,
@@ -143,8 +154,13 @@ class NetworkRoad:
         with clock(state, "finish"):
             keywords = chosen_for(self.task.finish, self.options, n_threads=self.threads)
             result = self.task.finish(state.predicted, state.prepared, state.measured, **keywords)
-        layout = self._layout(state.prepared.shape[1:])
-        tiles = {"tile": list(layout.tile), "halo": list(layout.halo), "tiles": len(layout), "batch": self.batch}
+        layout, images = self._layout(state.prepared.shape[-2:]), math.prod(state.prepared.shape[:-3])
+        tiles = {
+            "tile": list(layout.tile),
+            "halo": list(layout.halo),
+            "tiles": len(layout) * images,
+            "batch": self.batch,
+        }
         made = provenance.of_network(self.session)
         return labelled(result, {**made, "tiling": tiles, "options": dict(self.options)}, state)
 

@@ -28,7 +28,8 @@ class State:
     """A measurement on its way.
 
     fallback: what the provenance will say of what runs instead of the network.  stand_in: that which does.
-    prepared: (c, ny, nx) float32, before the network.  predicted: (k, ny, nx) float32, after it.
+    prepared: (c, ny, nx) float32, or (n, c, ny, nx) of a stack, before the network.  predicted: (k, ny, nx) float32,
+    or (n, k, ny, nx), after it.
     seconds: stop -> time [s].
     """
 
@@ -69,10 +70,10 @@ class Road(Protocol):
 
 @contextmanager
 def clock(state: State, stop: str) -> Iterator[None]:
-    """Note the time that a stop takes."""
+    """Note the time that a stop takes, in all."""
     started = time.perf_counter()
     yield
-    state.seconds[stop] = time.perf_counter() - started
+    state.seconds[stop] = state.seconds.get(stop, 0.0) + time.perf_counter() - started
 
 
 def check_kind(name: str, measured: Any, accepts: type | tuple[type, ...]) -> None:

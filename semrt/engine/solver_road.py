@@ -43,10 +43,14 @@ class SolverRoad:
         check_options(name, options, solver.solve)
         return cls(solver, name, device, threads, options)
 
-    def prepare(self, measured: Any) -> State:
+    def admit(self, measured: Any) -> State:
         """Check that the measurement is of the kind that the solver accepts."""
         check_kind(self.name, measured, self.solver.accepts)
         return State(measured)
+
+    def prepare(self, measured: Any) -> State:
+        """Nothing is prepared."""
+        return self.admit(measured)
 
     @property
     def resumes(self) -> bool:

@@ -9,12 +9,13 @@ from importlib import import_module
 from typing import cast
 
 from semrt.errors import InvalidOption
-from semrt.tasks.base import NetworkTask, Progress, Solver, devices_of, package_of, result_of, solvers_of
+from semrt.tasks.base import NetworkTask, Progress, Sliced, Solver, devices_of, package_of, result_of, solvers_of
 
 __all__ = [
     "TASKS",
     "NetworkTask",
     "Progress",
+    "Sliced",
     "Solver",
     "devices_of",
     "find_task",
@@ -36,6 +37,7 @@ TASKS = {
     "layers-tikhonov": "semrt.tasks.layer_solvers:LayersByTikhonov",
     "layers-voxels": "semrt.tasks.published_layers:LayersByVoxels",
     "wedge": "semrt.tasks.wedge_solvers:Wedge",
+    "wedge-network": "semrt.tasks.wedge:WedgeByNetwork",
     "wedge-sirt": "semrt.tasks.wedge_solvers:WedgeBySimultaneousIterations",
     "wedge-tv": "semrt.tasks.wedge_solvers:WedgeByTotalVariation",
     "wedge-wbp": "semrt.tasks.wedge_solvers:WedgeByWeightedBackProjection",

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["NetworkTask", "Progress", "Solver", "devices_of", "package_of", "result_of", "solvers_of"]
+__all__ = ["NetworkTask", "Progress", "Sliced", "Solver", "devices_of", "package_of", "result_of", "solvers_of"]
 
 
 @runtime_checkable
@@ -72,15 +72,40 @@ class NetworkTask(Protocol):
     ("dip", "classical"), best first."""
 
     def prepare(self, measured: Any) -> NDArray[np.float32]:
-        """From what was measured to the network's input, (c, h, w)."""
+        """From what was measured to the network's input, (c, h, w); or (n, c, h, w), of a stack of images."""
         ...
 
     def finish(self, predicted: NDArray[np.float32], prepared: NDArray[np.float32], measured: Any) -> Any:
-        """From the network's output, (k, h, w), to the result."""
+        """From the network's output, (k, h, w) or (n, k, h, w), to the result."""
         ...
 
     def outside_domain(self, measured: Any, domain: Mapping[str, Any]) -> str | None:
         """Why the input lies outside what the network was trained on, in a line; None when it does not."""
+        ...
+
+
+@runtime_checkable
+class Sliced(Protocol):
+    """What a task of either shape offers besides, whose measurement is made of slices that are solved by themselves.
+
+    Measurement and result know n_slices and slab(slice or indices), the part of them that is made of those slices, and
+    a measurement planes(), all of its pixels piece by piece; a result names in SLICES those of its arrays that are
+    (·, n_slices, ·). So the engine may work on some slices at a time, and keep what is finished.
+    """
+
+    neighbours: int
+    """Slices to either side that the result of a slice depends on."""
+
+    def shared(self, measured: Any) -> dict[str, Any]:
+        """Options that all slices of a measurement share, from those that are given; some of the slices tell."""
+        ...
+
+    def memory(self, measured: Any) -> int:
+        """Bytes that a slice of the measurement takes while it is worked on."""
+        ...
+
+    def notes_on(self, told: Mapping[str, Any]) -> tuple[str, ...]:
+        """What the reader of a result must know.  told: its details; where slices differ, their mean."""
         ...
 
 

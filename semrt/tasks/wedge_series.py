@@ -53,7 +53,7 @@ def as_series(
     if weighted:
         projections = _unweighted(projections, geometry, n_threads)
     pixel_size = None if tomogram.voxel_size is None else tomogram.voxel_size[1:]
-    told = {"projected_from": list(tomogram.shape), "weighted": weighted, "vacuum": vacuum}
+    told = {"projected_from": "a volume", "weighted": weighted, "vacuum": vacuum}
     return TiltSeries(projections, angles, pixel_size, metadata=tomogram.metadata, provenance=told)
 
 
