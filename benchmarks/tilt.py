@@ -1,13 +1,12 @@
 """How fast are tilt series projected and reconstructed beside what a user would call instead, and how well?
 
     python benchmarks/tilt.py                  # a few minutes
-    python benchmarks/tilt.py --quick          # slices of 256 × 256 px, without the test set
+    python benchmarks/tilt.py --quick          # slices of 256 × 256 px
     python benchmarks/tilt.py --part solve
 
 project: a slice onto 61 tilts, ±60°, and back.  solve: reconstruction from them.  Beside each time stands how near the
 truth the result is (for projections: how far from ours; the middle of skimage's is half a pixel off).
-quality: the solvers on the test set of semrt.simulate.tomograms: PSNR [dB], and the error of the frequencies below a
-quarter that no tilt measured, relative to what is there (1 is nothing recovered).
+How near the truth each comes on the whole test set, benchmarks/wedge.py tells.
 ASTRA takes part where it is installed (`pip install astra-toolbox`; GPL-3, and no dependency of semrt).
 """
 
@@ -28,7 +27,7 @@ from environment import describe_machine
 from skimage.transform import iradon, iradon_sart, radon
 from stopwatch import Race, race, show
 
-from semrt.physics.missing_wedge import measured_sector
+from semrt.metrics import psnr
 from semrt.physics.tilt import TiltGeometry
 from semrt.physics.tilt_solvers import sirt, tv, wbp
 from semrt.simulate.tomograms import cases
@@ -80,36 +79,8 @@ def solve(quick: bool) -> Iterator[Race]:
         }
         contenders |= {f"ASTRA SIRT, {kind}": astra_sirt(kind, flat) for kind in astra_kinds()}
         run = race(f"{len(TILTS)} tilts of {side}², 1000 counts, 1 core", contenders)
-        show(run, lambda name, run=run, t=truth: f"PSNR {psnr(run.results[name], t):.2f} dB")
+        show(run, lambda name, run=run, t=truth: f"PSNR {psnr(run.results[name], t, t.max()):.2f} dB")
         yield run
-
-
-def quality(quick: bool) -> Iterator[Race]:
-    for name, case in {} if quick else cases().items():
-        sample = case.sample()
-        nz, _, nx = sample.truth.shape
-        geometry = TiltGeometry(sample.angles, (nz, nx), sample.series.shape[2])
-        solvers = {"wbp, Hann": wbp, "sirt": sirt, "tv": tv}
-        run = race(
-            name, {label: partial(solver, sample.series, geometry) for label, solver in solvers.items()}, rounds=1
-        )
-        show(run, partial(told, run, sample.truth, geometry))
-        yield run
-
-
-def told(run: Race, truth: np.ndarray, geometry: TiltGeometry, name: str) -> str:
-    found = np.maximum(run.results[name], 0)
-    return f"PSNR {psnr(found, truth):.2f} dB, wedge {wedge_error(found, truth, geometry):.2f}"
-
-
-def wedge_error(found: np.ndarray, truth: np.ndarray, geometry: TiltGeometry) -> float:
-    kz, kx = (np.fft.fftfreq(n) for n in geometry.shape)
-    unmeasured = 1 - measured_sector(geometry.shape, *geometry.tilt_range)
-    unmeasured[np.hypot(kz[:, None], kx) >= 0.25] = 0
-    energy = [
-        (unmeasured[:, None] * np.abs(np.fft.fft2(volume, axes=(0, 2))) ** 2).sum() for volume in (found - truth, truth)
-    ]
-    return float(np.sqrt(energy[0] / energy[1]))
 
 
 def slice_of(side: int) -> tuple[np.ndarray, TiltGeometry]:
@@ -175,15 +146,11 @@ def astra_projector(kind: str, shape: tuple[int, int]) -> int:
     return astra.create_projector(kind, beams, astra.create_vol_geom(*shape))
 
 
-def psnr(found: np.ndarray, truth: np.ndarray) -> float:
-    return float(10 * np.log10(truth.max() ** 2 / np.mean((found.astype(float) - truth) ** 2)))
-
-
 def relative(found: np.ndarray, wanted: np.ndarray) -> float:
     return float(np.linalg.norm(found - wanted) / np.linalg.norm(wanted))
 
 
-PARTS = {part.__name__: part for part in (project, solve, quality)}
+PARTS = {part.__name__: part for part in (project, solve)}
 
 
 @click.command(help=__doc__)
