@@ -2,7 +2,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from numpy import bool_, float32, float64, int64
+from numpy import bool_, float32, float64, int32, int64
 from numpy.typing import NDArray
 
 # scan_path
@@ -109,6 +109,20 @@ def smooth_layers(
     limit: tuple[float, float],
     n_threads: int,
 ) -> tuple[NDArray[float32], NDArray[float32], NDArray[float32]]: ...
+def sharpen_layers(
+    entry: NDArray[int32],
+    signals: NDArray[float32],
+    thickness: NDArray[float32],
+    n_common: int,
+    intensity: NDArray[float32],
+    deviation: NDArray[float32],
+    taps: NDArray[float32],
+    weight: tuple[float, float],
+    limit: tuple[float, float],
+    rounds: int,
+    doubted: bool,
+    n_threads: int,
+) -> tuple[NDArray[int32], NDArray[float32], NDArray[float32], NDArray[float32], float]: ...
 def tikhonov_layers(
     intensity: NDArray[float32],
     signals: NDArray[float64],

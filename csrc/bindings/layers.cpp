@@ -2,9 +2,12 @@
 
 #include "kernels/layer_field.hpp"
 #include "kernels/layer_likelihood.hpp"
+#include "kernels/layer_sharpen.hpp"
 #include "kernels/layer_tikhonov.hpp"
 
+#include <algorithm>
 #include <array>
+#include <cstdint>
 #include <utility>
 
 namespace semrt::bindings {
@@ -76,6 +79,40 @@ py::tuple tikhonov_layers(Array<float> const &intensity, Array<double> const &si
     return solver.result();
 }
 
+py::tuple sharpen_layers(Array<std::int32_t> const &entry, Array<float> const &signals, Array<float> const &thickness,
+                         index n_common, Array<float> const &intensity, Array<float> const &deviation,
+                         Array<float> const &taps, std::array<float, 2> weight, std::array<float, 2> limit, int rounds,
+                         bool doubted, int n_threads) {
+    auto const start = view2(entry, "entry");
+    semrt::LayerPalette const palette{view2(signals, "signals"), view2(thickness, "thickness"), n_common};
+    semrt::SeenLayers const seen{view3(intensity, "intensity"), view3(deviation, "deviation"), view3(taps, "taps")};
+    auto const n = seen.measured.nz;
+    require_same_shape(palette.thickness.ny == palette.signals.ny && palette.thickness.nx == 2 &&
+                           palette.signals.nx == n && n_common >= 0 && n_common <= palette.signals.ny,
+                       "signals, thickness, n_common");
+    require_same_shape(start.ny == seen.measured.ny && start.nx == seen.measured.nx && start.size() > 0 &&
+                           seen.deviation.nz == n && seen.deviation.ny == start.ny && seen.deviation.nx == start.nx,
+                       "entry, intensity, deviation");
+    require_same_shape(seen.taps.nz == n && seen.taps.ny == 2 && seen.taps.nx % 2 == 1, "intensity, taps");
+    auto const last = palette.signals.ny - 1;
+    require_same_shape(
+        std::all_of(start.data, start.data + start.size(), [=](std::int32_t one) { return one >= 0 && one <= last; }),
+        "entry, signals");
+    auto found = new_array<std::int32_t>({start.ny, start.nx});
+    auto expected = new_array<float>({n, start.ny, start.nx});
+    auto doubt = new_array<float>({2, doubted ? start.ny : 0, start.nx});
+    auto alike = new_array<float>({doubted ? start.ny : 0, start.nx});
+    semrt::SharpMaps const maps{out2(found), out3(expected), out3(doubt), out2(alike)};
+    semrt::Smoothness const smoothness{weight[0], weight[1], limit[0], limit[1]};
+    double cost = 0;
+    {
+        py::gil_scoped_release const released;
+        std::copy_n(start.data, start.size(), maps.entry.data);
+        cost = semrt::sharpen_layers(palette, seen, smoothness, rounds, maps, n_threads);
+    }
+    return py::make_tuple(found, expected, doubt, alike, cost);
+}
+
 }  // namespace
 
 void bind_layers(py::module_ &m) {
@@ -84,6 +121,9 @@ void bind_layers(py::module_ &m) {
           "lower"_a.noconvert(), "upper"_a.noconvert(), "noise"_a, "gain"_a, "offset"_a, "n_threads"_a);
     m.def("smooth_layers", &smooth_layers, "intensity"_a.noconvert(), "signals"_a.noconvert(), "lower"_a.noconvert(),
           "upper"_a.noconvert(), "noise"_a, "gain"_a, "offset"_a, "weight"_a, "limit"_a, "n_threads"_a);
+    m.def("sharpen_layers", &sharpen_layers, "entry"_a.noconvert(), "signals"_a.noconvert(), "thickness"_a.noconvert(),
+          "n_common"_a, "intensity"_a.noconvert(), "deviation"_a.noconvert(), "taps"_a.noconvert(), "weight"_a,
+          "limit"_a, "rounds"_a, "doubted"_a, "n_threads"_a);
     m.def("tikhonov_layers", &tikhonov_layers, "intensity"_a.noconvert(), "signals"_a.noconvert(),
           "lower"_a.noconvert(), "upper"_a.noconvert(), "noise"_a, "gain"_a, "offset"_a, "alpha"_a, "n_threads"_a);
 }

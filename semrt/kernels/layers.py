@@ -21,6 +21,7 @@ __all__ = [
     "LayerTable",
     "SolvedLayers",
     "detector_response",
+    "fitted_response",
     "likeliest_layers",
     "smooth_layers",
     "tikhonov_layers",
@@ -190,9 +191,17 @@ def detector_response(
     """
     stack = _stack(intensity, table)
     believed = solved.cost <= max(_CREDIBLE, 2 * float(np.median(solved.cost)))
-    expected = table.at(solved.thickness[:, believed])
+    return fitted_response(stack[:, believed], table.at(solved.thickness[:, believed]), noise=noise)
+
+
+def fitted_response(measured: ArrayLike, expected: ArrayLike, *, noise: float = 0.02) -> DetectorResponse:
+    """Fit a gain for each energy and a common offset to what a perfect detector would have recorded.
+
+    measured, expected: (n, ...), above zero.  Priors and noise are those of `detector_response`.
+    """
+    signals = np.asarray(expected, np.float64).reshape(len(np.asarray(expected)), -1)
     # Relative residuals have equal noise: measured / expected - 1 = (gain - 1) + offset / expected.
-    ratio, inverse = stack[:, believed] / expected - 1, 1 / expected
+    ratio, inverse = np.asarray(measured).reshape(signals.shape) / signals - 1, 1 / signals
     ratio_mean, inverse_mean = ratio.mean(axis=1), inverse.mean(axis=1)
     pixel = 1 / (_CORRELATED * noise**2)
     pixels = pixel * ratio.shape[1]

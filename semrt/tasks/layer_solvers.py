@@ -11,6 +11,8 @@ from semrt.data import EnergyStack, LayerMap
 from semrt.errors import InvalidOption
 from semrt.kernels.layers import LayerSmoothness, LayerTable, likeliest_layers, smooth_layers, tikhonov_layers
 from semrt.physics.backscatter import VARIANTS, backscatter
+from semrt.tasks.layer_optics import seen
+from semrt.tasks.layer_sharpening import sharp_field
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from semrt.kernels.layers import DetectorResponse, SolvedLayers
+    from semrt.tasks.layer_optics import Optics
+    from semrt.tasks.layer_sharpening import SharpField
 
 __all__ = [
     "LayersByLikelihood",
@@ -76,34 +80,57 @@ def estimated_noise(stack: EnergyStack, table: LayerTable) -> float:
 
 
 def markov_field(
-    stack: EnergyStack, variant: str, noise: float, *, calibrate: bool | None = None, n_threads: int | None = None
-) -> SolvedLayers:
-    """Find the thicknesses of all pixels together.
+    stack: EnergyStack,
+    variant: str,
+    noise: float,
+    *,
+    calibrate: bool | None = None,
+    sharpen: bool | None = None,
+    response: DetectorResponse | None = None,
+    optics: Optics | None = None,
+    n_threads: int | None = None,
+) -> SharpField:
+    """Find the thicknesses of all pixels together, and how the images were recorded.
 
     variant: of the physics.  noise: relative, of a pixel.
     calibrate: whether to estimate the detector's response from the images; None where these call for it.
+    sharpen: whether to look for blur and drift; None where they explain what is left over.
+    response, optics: of the detector, and blur and drift, where they are known; then they are not estimated.
     """
     table = layer_table(stack.energies, variant)
+    smoothness = SMOOTHNESS[variant]
 
     def solved(*, calibrate: bool) -> SolvedLayers:
         return smooth_layers(
             stack.intensity,
             table,
             noise=noise,
-            smoothness=SMOOTHNESS[variant],
+            smoothness=smoothness,
+            response=response,
             calibrate=calibrate,
             n_threads=n_threads,
         )
 
-    if calibrate:
-        return solved(calibrate=True)
-    found = solved(calibrate=False)
-    if calibrate is None:
+    calibrated = bool(calibrate) and response is None
+    found = solved(calibrate=calibrated)
+    if calibrate is None and response is None:
         expected = table.at(found.thickness)
         deviations = np.mean((stack.intensity - expected) / expected, axis=(1, 2))
         if float(deviations.std()) > ODD or abs(float(deviations.mean())) > ODD:
-            return solved(calibrate=True)
-    return found
+            calibrated = True
+            found = solved(calibrate=True)
+    return sharp_field(
+        stack,
+        table,
+        variant,
+        noise,
+        smoothness,
+        found,
+        calibrate=calibrated,
+        sharpen=sharpen,
+        optics=optics,
+        n_threads=n_threads,
+    )
 
 
 def layer_map(
@@ -114,15 +141,20 @@ def layer_map(
     response: DetectorResponse,
     noise: float,
     *,
+    optics: Optics | None = None,
     told: bool = True,
 ) -> LayerMap:
     """A result with the calibration of the stack, and what of its images is unexplained.
 
     thickness, sigma: (2, ny, nx) [nm].  response: of the detector, as estimated.  noise: relative, as estimated.
+    optics: blur and drift, as estimated; None where the images are sharp.
     """
     signal = backscatter(thickness, measured.energies, variant=variant)
+    if optics is not None:
+        signal = seen(signal.astype(np.float32), optics).astype(np.float64)
     expected = response.gain[:, None, None] * signal + response.offset
     residual = np.sqrt(np.mean(((measured.intensity - expected) / expected) ** 2, axis=(1, 2)))
+    how_seen = {} if optics is None else {"blur_px": optics.blur, "drift_px": optics.shifts.tolist()}
     return LayerMap(
         thickness,
         sigma,
@@ -135,9 +167,10 @@ def layer_map(
             "noise": noise,
             "gain": response.gain.tolist(),
             "offset": response.offset,
+            **how_seen,
             "chi2": float(np.mean(residual**2)) / noise**2,
         },
-        notes=_notes(response, residual, noise, measured.energies) if told else (),
+        notes=_notes(response, optics, residual, noise, measured.energies) if told else (),
     )
 
 
@@ -155,18 +188,21 @@ class LayersByMarkovField:
         variant: str = "repo",
         noise: float | None = None,
         calibrate: bool | None = None,
+        sharpen: bool | None = None,
         n_threads: int | None = None,
     ) -> LayerMap:
         """Find the layers.
 
         variant: of the physics, see semrt.physics.backscatter.  noise: relative, of a pixel; estimated where None.
         calibrate: estimate the detector's gain at each energy and its offset from the images; None where these call
-            for it.  Raises InvalidOption.
+            for it.  sharpen: estimate blur and drift from energy to energy, and find the layers behind them; None where
+            they explain what the layers of sharp images leave over.  Raises InvalidOption.
         """
         table = layer_table(measured.energies, variant)
         noise = estimated_noise(measured, table) if noise is None else noise
-        found = markov_field(measured, variant, noise, calibrate=calibrate, n_threads=n_threads)
-        return layer_map(found.thickness, found.sigma, measured, variant, found.response, noise)
+        found = markov_field(measured, variant, noise, calibrate=calibrate, sharpen=sharpen, n_threads=n_threads)
+        solved = found.solved
+        return layer_map(solved.thickness, solved.sigma, measured, variant, solved.response, noise, optics=found.optics)
 
 
 class LayersByLikelihood:
@@ -213,9 +249,19 @@ class LayersByTikhonov:
 
 
 def _notes(
-    response: DetectorResponse, residual: NDArray[np.float64], noise: float, energies: NDArray[np.float64]
+    response: DetectorResponse,
+    optics: Optics | None,
+    residual: NDArray[np.float64],
+    noise: float,
+    energies: NDArray[np.float64],
 ) -> tuple[str, ...]:
     notes = []
+    if optics is not None:
+        farthest = float(np.hypot(*optics.shifts.T).max())
+        notes.append(
+            f"the images were taken to be blurred by {optics.blur:.2f} px (sigma) and to have drifted by up to "
+            f"{farthest:.2f} px, as they show; sharpen=False takes them for sharp"
+        )
     worst = int(np.abs(response.gain - 1).argmax())
     if abs(response.gain[worst] - 1) >= ODD_GAIN or abs(response.offset) >= ODD_OFFSET:
         notes.append(
@@ -224,6 +270,6 @@ def _notes(
         )
     if (chi2 := float(np.mean(residual**2)) / noise**2) > POOR:
         notes.append(
-            f"the model leaves {np.sqrt(chi2):.1f} times the noise unexplained; blur, another variant, other materials?"
+            f"the model leaves {np.sqrt(chi2):.1f} times the noise unexplained; another variant, other materials?"
         )
     return tuple(notes)
