@@ -22,6 +22,7 @@ _LEAST_SIGMA = 0.2  # [px], about which the probe's derivative is taken; a narro
 _STEP, _FAR = 0.2, 2.0  # [px]: drift expected from energy to energy, and altogether
 _NUDGE = 0.05  # [px], of derivatives
 _LONGEST = 0.3  # [px], of a step of the fit
+_ALIKE = 0.02  # [px], which changes no layers
 _BORDER = 4  # [px], beyond which nobody knows what lies
 
 
@@ -36,6 +37,11 @@ class Optics:
     def taps(self) -> Images:
         """Of `sharpen_layers`."""
         return probe_taps(self.shifts, self.blur)
+
+    def is_near(self, other: Optics) -> bool:
+        """Whether no layer would be found elsewhere."""
+        moved = float(np.abs(self.shifts - other.shifts).max())
+        return moved < _ALIKE and abs(self.blur - other.blur) < _ALIKE
 
 
 def seen(signals: Images, optics: Optics) -> Images:

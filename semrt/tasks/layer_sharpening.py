@@ -31,8 +31,8 @@ SIDE = 192
 """[px], of what is looked at to find the blur."""
 BLURS = 0.15
 """[px], between those tried."""
-TURNS = 3
-"""Of layers and optics."""
+TURNS = 4
+"""Of layers and optics, at most."""
 MOST_ROUNDS = 4
 """Of the kernel."""
 MOST_ALIKE = 25
@@ -180,7 +180,10 @@ def _estimated(
         if calibrate:
             response = fitted_response(part, sharp.expected, noise=model.noise)
             measured = _as_recorded(part, response)
-        optics, _ = model.optics(measured, layers, optics, 2)
+        before = optics
+        optics, _ = model.optics(measured, layers, before, 2)
+        if optics.is_near(before):
+            break
     return optics, layers, response
 
 

@@ -134,3 +134,67 @@ def tikhonov_of_linear(stack, slopes, base, ranges, alpha, noise):
     system = np.kron(by.T @ by, np.eye(pixels)) + alpha * np.kron(np.eye(2), laplacian)
     solution = np.linalg.solve(system, (by.T @ measured.reshape(n, pixels)).ravel())
     return solution.reshape(2, ny, nx) * np.asarray(ranges)[:, None, None] / 10
+
+
+def seen(thickness, taps, signals):
+    """What images show of thicknesses (2, ny, nx) that go on beyond the field: (n, ny, nx).
+
+    taps: (n, 2, k), shares of pixels from k // 2 after to k // 2 before.  signals: of thicknesses (2, m).
+    """
+    reach = taps.shape[2] // 2
+    wide = np.pad(thickness, ((0, 0), (reach, reach), (reach, reach)), mode="edge")
+    signal = signals(wide.reshape(2, -1)).reshape(-1, *wide.shape[1:])
+    ny, nx = thickness.shape[1:]
+    images = np.zeros((len(signal), ny, nx))
+    for i, j in np.ndindex(*(taps.shape[2],) * 2):
+        y, x = 2 * reach - i, 2 * reach - j
+        images += (taps[:, 0, i] * taps[:, 1, j])[:, None, None] * signal[:, y : y + ny, x : x + nx]
+    return images
+
+
+def seen_cost(stack, deviation, thickness, taps, signals, weight, limit):
+    """Half of chi², and what neighbours that differ cost, of those beyond the field too."""
+    off = (np.asarray(stack, float) - seen(thickness, taps, signals)) / deviation
+    reach = taps.shape[2] // 2
+    wide = np.pad(thickness, ((0, 0), (reach, reach), (reach, reach)), mode="edge")
+    return 0.5 * np.sum(off**2) + border_cost(wide, weight, limit)
+
+
+def border_cost(thickness, weight, limit):
+    """Of all pairs of the 8 neighbours."""
+    cost = 0.0
+    ny, nx = thickness.shape[1:]
+    for y, x in np.ndindex(ny, nx):
+        for dy, dx, length in ((0, 1, 1), (1, 0, 1), (1, 1, 0.5**0.5), (1, -1, 0.5**0.5)):
+            if y + dy < ny and 0 <= x + dx < nx:
+                step = np.abs(thickness[:, y, x] - thickness[:, y + dy, x + dx])
+                cost += length * np.sum(np.array(weight) * np.minimum(step, limit))
+    return cost
+
+
+def neighbours_of(thickness, y, x):
+    """The thicknesses of the 8 neighbours that are not the pixel's own, each once."""
+    ny, nx = thickness.shape[1:]
+    around = {
+        tuple(thickness[:, yn, xn])
+        for yn in range(max(y - 1, 0), min(y + 2, ny))
+        for xn in range(max(x - 1, 0), min(x + 2, nx))
+    }
+    return sorted(around - {tuple(thickness[:, y, x])})
+
+
+def region_of(thickness, y, x):
+    """Pixels of the same thicknesses that are joined to (y, x) by their sides, as a mask."""
+    same = (thickness == thickness[:, y, x][:, None, None]).all(0)
+    region = np.zeros_like(same)
+    region[y, x] = True
+    while True:
+        grown = region.copy()
+        grown[1:] |= region[:-1]
+        grown[:-1] |= region[1:]
+        grown[:, 1:] |= region[:, :-1]
+        grown[:, :-1] |= region[:, 1:]
+        grown &= same
+        if (grown == region).all():
+            return region
+        region = grown
