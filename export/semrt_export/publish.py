@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from semrt.errors import InvalidOption, ModelDamaged, SemrtError
+from semrt.models import REFERENCE, Reference
 from semrt.models.manifest import MANIFEST, Manifest
 from semrt_export import recipes
 from semrt_export.evaluate import Evaluation, Run, onnx_run
@@ -26,10 +27,11 @@ if TYPE_CHECKING:
 
     from semrt_export.train import Recipe
 
-__all__ = ["publish"]
+__all__ = ["publish", "reference_of"]
 
 CARD = "CARD.md"
 FIRST_UNSEEN = 10**8  # index of samples that no training run reaches
+REFERENCE_SIDE = 128  # px of the test tensors that go with a model
 HALF_PRECISION_LIMIT = 1e-2  # relative RMS: a tenth of what noise leaves of any sample
 
 
@@ -70,6 +72,7 @@ def publish(
     network.load_state_dict(progress["network"])
     graphs = _exported(network, recipe)
     report(f"RMS gap to the network: fp32 {graphs.gap['relative_rms']:.2g}, fp16 {graphs.half_gap['relative_rms']:.2g}")
+    tensors = reference_of(recipe, onnx_run(graphs.full), network.multiple).to_bytes()
     held_out = recipe.held_out()
     evaluation = recipe.evaluate(onnx_run(graphs.full, threads=threads), held_out)
     report(f"held out, by ONNX Runtime: {evaluation}")
@@ -101,13 +104,31 @@ def publish(
                 "dtypes": graphs.half_dtypes,
             }
         },
+        reference={"file": REFERENCE, "sha256": hashlib.sha256(tensors).hexdigest()},
         training=_training(recipe, config, progress, network, images_credit) | {"curve": _curve(run)},
         figures={"score": round(evaluation.score, 4), "held_out": list(evaluation.table), "onnx_to_torch": graphs.gap},
         licence="Apache-2.0",
     )
-    _write(target, manifest, graphs, model_card(manifest))
+    _write(target, manifest, graphs, tensors, model_card(manifest))
     report(f"{target}: {recipe.name} {version}, score {evaluation.score:.3f}")
     return manifest
+
+
+def reference_of(recipe: Recipe, run: Run, multiple: int) -> Reference:
+    """Two samples that no training drew, about REFERENCE_SIDE px wide, and what the network makes of them.
+
+    run: the exported graph in single precision.
+    """
+    make = recipe.sample_maker()
+    samples = [make(FIRST_UNSEEN + 100 + number) for number in range(2)]
+    sides = [min(REFERENCE_SIDE, *(sample.inputs.shape[axis] for sample in samples)) for axis in (-2, -1)]
+    h, w = (side // multiple * multiple for side in sides)
+    halves = np.stack([sample.inputs[..., :h, :w] for sample in samples]).astype(np.float16)
+    channels = halves.astype(np.float32)
+    estimate = run(channels)
+    targets = np.stack([sample.target[..., :h, :w] for sample in samples])
+    fits = targets.shape == estimate.shape
+    return Reference(channels, estimate, targets.astype(np.float16).astype(np.float32) if fits else None)
 
 
 def _exported(network: Any, recipe: Recipe) -> _Graphs:
@@ -188,12 +209,13 @@ def _curve(run: RunFolder) -> list[dict[str, float]]:
     ]
 
 
-def _write(target: Path, manifest: Manifest, graphs: _Graphs, card: str) -> None:
+def _write(target: Path, manifest: Manifest, graphs: _Graphs, tensors: bytes, card: str) -> None:
     """The manifest comes last: until it is there, what is in the folder is no model, or refuses by its hash."""
     target.mkdir(parents=True, exist_ok=True)
     files = {
         manifest.onnx: graphs.full,
         manifest.variants["fp16"]["onnx"]: graphs.half,
+        REFERENCE: tensors,
         CARD: card.encode(),
     }
     for name, content in files.items():

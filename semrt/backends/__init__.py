@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 from semrt import models
 from semrt.backends.base import Device, Session, parse_device, warm_up
+from semrt.backends.gate import admit
 from semrt.errors import DeviceUnavailable, InvalidOption, MissingDependency, OutOfMemory
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def open_session(
 ) -> Session:
     """Open a model on a device; what the session says of its device is what was checked, not what was asked.
 
+    A session that does not give the numbers that it should, see semrt.backends.gate, counts as unavailable.
     model: a name or a folder.  device: "cpu", "cuda", "cuda:1", or "auto" for the fastest that really opens.
     threads: CPU threads; one for each physical core when None.  precision: "fp32" or one of the model's variants.
     Raises ModelNotFound, ModelDamaged, InvalidOption, DeviceUnavailable, MissingDependency, OutOfMemory.
@@ -44,10 +46,21 @@ def open_session(
         opener = getattr(import_module(module), function)
         try:
             session = opener(folder, manifest, place, threads=threads, precision=precision, reason=f"{place}, {reason}")
+            compared = _admitted(session, folder)
         except (DeviceUnavailable, MissingDependency, OutOfMemory) as error:
             if place is wanted[-1]:
                 raise
             reason = f"because {error.cause if isinstance(error, DeviceUnavailable) else error}"
         else:
+            session.reason += f"; {compared}" if compared else ""
             break
     return cast("Session", session)
+
+
+def _admitted(session: Session, folder: Path) -> str:
+    """What the comparison with the model's test tensors says; a session that fails it is closed."""
+    try:
+        return admit(session, folder)
+    except BaseException:
+        session.close()
+        raise

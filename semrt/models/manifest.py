@@ -30,6 +30,7 @@ class Manifest:
     batch: the numbers of tiles that one call may take, ascending from 1; each further shape costs a GPU a new search.
     domain: what it was trained on: coverage (low, high), largest_gap [px], patterns, and what else its task asks.
     variants: precision -> {onnx, sha256, relative_rms (gap to the reference), dtypes (share of each)}.
+    reference: {file, sha256} of the test tensors beside it; empty where there are none.
 
     Raises InvalidValue.
     """
@@ -51,6 +52,7 @@ class Manifest:
     normalisation: str = ""
     domain: Mapping[str, Any] = field(default_factory=dict)
     variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    reference: Mapping[str, str] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     figures: Mapping[str, Any] = field(default_factory=dict)
     licence: str = ""
@@ -155,6 +157,8 @@ def sha256_of(path: Path) -> str:
 def _files(manifest: Manifest) -> Iterator[tuple[str, str]]:
     for precision in ("fp32", *manifest.variants):
         yield manifest.file(precision)
+    if manifest.reference:
+        yield manifest.reference["file"], manifest.reference["sha256"]
 
 
 def _compare(path: Path, wanted: str, got: str) -> None:
@@ -187,7 +191,7 @@ def _check(manifest: Manifest) -> None:
         _expect(
             name, f"a whole number from {least}", getattr(manifest, name), lambda n, least=least: _is_count(n, least)
         )
-    for name in ("domain", "variants", "training", "figures"):
+    for name in ("domain", "variants", "reference", "training", "figures"):
         _expect(name, "an object", getattr(manifest, name), lambda value: isinstance(value, Mapping))
     _expect("tile", f"a multiple of {manifest.multiple}", manifest.tile, lambda tile: tile % manifest.multiple == 0)
     room = (manifest.tile - manifest.multiple) // 2  # what a tile may lose on each side and still show something
@@ -197,6 +201,8 @@ def _check(manifest: Manifest) -> None:
     for precision, variant in manifest.variants.items():
         _expect(f"variants.{precision}", "an object", variant, lambda value: isinstance(value, Mapping))
         _check_file(f"variants.{precision}.", variant.get("onnx"), variant.get("sha256"))
+    if manifest.reference:
+        _check_file("reference.", manifest.reference.get("file"), manifest.reference.get("sha256"), key="file")
     domain = manifest.domain
     if "coverage" in domain:
         _expect("domain.coverage", "[low, high], fractions of the pixels", domain["coverage"], _is_range)
@@ -206,8 +212,8 @@ def _check(manifest: Manifest) -> None:
         _expect("domain.patterns", "distinct names", domain["patterns"], lambda names: _are_names(_as_tuple(names)))
 
 
-def _check_file(prefix: str, name: object, sha256: object) -> None:
-    _expect(f"{prefix}onnx", "the name of a file beside it", name, _is_file_name)
+def _check_file(prefix: str, name: object, sha256: object, key: str = "onnx") -> None:
+    _expect(f"{prefix}{key}", "the name of a file beside it", name, _is_file_name)
     _expect(f"{prefix}sha256", "64 hexadecimal digits", sha256, lambda digits: _is_hash(digits))
 
 
