@@ -21,7 +21,7 @@ from semrt.backends import open_session
 from semrt.cli import _results
 from semrt.cli._interrupt import asking_first
 from semrt.errors import Interrupted, InvalidOption
-from semrt.report.benchmark import bench
+from semrt.report.benchmark import Contender, bench
 from semrt.tasks import TASKS
 from toy_solvers import SAVED_EVERY, Heat
 from toy_tasks import box_model, micrograph, register
@@ -239,7 +239,7 @@ def test_a_benchmark_is_ended_by_ctrl_c_and_not_measured_on():
     end = time.monotonic() + 0.5
     interrupt_once(lambda: time.monotonic() > end)
     with pytest.raises(KeyboardInterrupt):
-        bench("heat", lambda accepts: sparse(), runs=10, iterations=10, pause=0.01)
+        bench(Contender("heat", settings={"iterations": 10, "pause": 0.01}), lambda accepts: sparse(), runs=10)
 
 
 def test_a_demo_that_is_interrupted_shows_the_best_so_far_and_says_so(tmp_path, monkeypatch):

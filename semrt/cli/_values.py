@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from semrt.data import PixelSize
 
-__all__ = ["coverage", "coverage_text", "length_text", "pixel_size", "settings_of", "shape", "voxel"]
+__all__ = ["coverage", "coverage_text", "duration", "length_text", "pixel_size", "settings_of", "shape", "voxel"]
 
 
 FLATTEST = 0.1  # [nm]; no voxel is flatter than atoms
@@ -63,6 +63,14 @@ def coverage(typed: str) -> float:
     if not 0 < share <= 1:
         raise click.BadParameter(f"{typed!r}: expected a fraction of the pixels, such as 1/20, 0.05 or 5%")
     return share
+
+
+def duration(typed: str) -> float:
+    """Seconds, above zero, from 2s, 0.5 or 100ms.  Raises BadParameter."""
+    words = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)(ms|s|min|)", typed.replace(" ", "").lower())
+    if words is None or float(words[1]) == 0:
+        raise click.BadParameter(f"{typed!r}: expected a time above zero, such as 2s or 100ms")
+    return float(words[1]) * {"ms": 1e-3, "s": 1.0, "min": 60.0, "": 1.0}[words[2]]
 
 
 def settings_of(pairs: Iterable[str]) -> dict[str, Any]:

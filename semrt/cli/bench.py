@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from semrt.cli import _values
+from semrt.errors import InvalidOption
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = ["bench"]
+
+COMPARED = {"device": str, "threads": int, "precision": str, "solver": str, "tile": int, "batch": int}
+"""What may differ between those that are compared, and how it is read."""
 
 
 @click.command(short_help="Measure how fast a model is on this computer.")
@@ -32,23 +37,109 @@ __all__ = ["bench"]
 @click.option(
     "--at-most", type=click.FloatRange(min=0), default=20, show_default=True, help="Seconds for each of them."
 )
+@click.option(
+    "--frame-period", type=_values.duration, metavar="TIME", help="Also as with a camera of that period, such as 100ms."
+)
+@click.option(
+    "--compare",
+    "others",
+    multiple=True,
+    metavar='"MODEL NAME=VALUE"',
+    help="Turn by turn with this instead, such as kriging or precision=fp16; may be repeated.",
+)
+@click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="PNG to draw the latencies in.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, with the environment.")
-def bench(model: str, as_json: bool, **given: Any) -> None:
+def bench(
+    model: str,
+    others: tuple[str, ...],
+    plot: Path | None,
+    as_json: bool,
+    runs: int,
+    at_most: float,
+    frame_period: float | None,
+    **given: Any,
+) -> None:
     """Measure how fast a model is on this computer, on what it takes, simulated, in memory.
 
     After a warm-up: latency from measurement to result with one in flight, and throughput of a saturated pipeline.
     Loading and the first call stand on their own lines. A 99th percentile needs --runs 1000.
+
+    With --compare, latencies alone, of all of them in turns: what slows one slows all. NAME is device, threads,
+    precision, solver, tile or batch; what is not named is as for the MODEL.
     """
+    from semrt.cli._results import write_preview
     from semrt.cli._simulated import simulated_input
-    from semrt.report.benchmark import bench as measure
+    from semrt.report import benchmark
+    from semrt.report.latency_plot import latency_plot
 
     drawn = {name: given.pop(name) for name in ("shape", "seed", "pattern", "coverage")}
-    report = measure(model, lambda accepts: simulated_input(accepts, model, **drawn), **given)
+    how = {name: value for name, value in given.items() if value is not None}
+    contenders = {_title(model, {}): _contender(model, how)}
+    for other in others:
+        name, changes = _parsed(other, model)
+        contenders[_title(name, changes)] = _contender(name, how | changes)
+    if others and (len(contenders) <= len(others) or frame_period is not None):
+        clash = "--frame-period is of one model" if frame_period is not None else "it names the same twice"
+        raise InvalidOption(f"--compare: {clash}; leave one out")
+
+    def simulated(accepts: tuple[type, ...]) -> Any:
+        return simulated_input(accepts, model, **drawn)
+
+    if plot is not None and plot.suffix.lower() != ".png":
+        raise InvalidOption(f"--plot {plot}: expected a name that ends in .png")
+    if others:
+        report, latencies = benchmark.compare(contenders, simulated, runs=runs, at_most=at_most)
+    else:
+        (title,) = contenders
+        report, latency = benchmark.bench(
+            contenders[title], simulated, runs=runs, at_most=at_most, frame_period=frame_period
+        )
+        latencies = {title: latency}
+    if plot is not None:
+        write_preview(plot, latency_plot(f"semrt bench {model}", latencies), overwrite=True)
     if as_json:
         click.echo(json.dumps(report))
     else:
-        for line in _lines(report):
+        for line in _comparison(report) if others else _lines(report):
             click.echo(line)
+
+
+def _contender(model: str, how: Mapping[str, Any]) -> Any:
+    from semrt.report.benchmark import Contender
+
+    opened = {name: how[name] for name in ("device", "threads", "precision", "solver") if name in how}
+    return Contender(model, **opened, settings={name: how[name] for name in ("tile", "batch") if name in how})
+
+
+def _parsed(text: str, model: str) -> tuple[str, dict[str, Any]]:
+    """Read "MODEL NAME=VALUE NAME=VALUE", in which the model may be left out.  Raises InvalidOption."""
+    changes: dict[str, Any] = {}
+    for word in text.split():
+        name, sign, value = word.partition("=")
+        if not sign:
+            model = word
+            continue
+        if name not in COMPARED:
+            raise InvalidOption.unknown("--compare: name", name, COMPARED)
+        try:
+            changes[name] = COMPARED[name](value)
+        except ValueError as error:
+            raise InvalidOption(f"--compare: {name}: expected a number, got {value!r}") from error
+    return model, changes
+
+
+def _title(model: str, changes: Mapping[str, Any]) -> str:
+    return " ".join([model, *(f"{name}={value}" for name, value in changes.items())])
+
+
+def _comparison(report: Mapping[str, Any]) -> list[str]:
+    lines = [f"{' x '.join(map(str, report['input']['shape']))} px, in turns"]
+    width = max(map(len, report["contenders"]))
+    for name, told in report["contenders"].items():
+        spread = f"{min(told['ratios']):.2f} to {max(told['ratios']):.2f}"
+        ratio = f"{told['ratio']:6.2f} x ({spread})" if name != next(iter(report["contenders"])) else f"{'1':>6} x"
+        lines.append(f"{name:<{width}}  {_percentiles(told['latency'])}   {told['latency']['runs']} runs  {ratio}")
+    return lines
 
 
 def _lines(report: Mapping[str, Any]) -> list[str]:
@@ -70,6 +161,9 @@ def _lines(report: Mapping[str, Any]) -> list[str]:
         f"{'throughput':<14} {flow['images_per_second']:9.2f} images/s, {flow['megapixels_per_second']:.2f} Mpx/s"
         f"   {flow['images']} images, stages overlapping"
     )
+    if (camera := report.get("camera")) is not None:
+        lost = f"{camera['late']} late, {camera['dropped']} dropped of {camera['frames']}"
+        lines.append(f"{'camera':<14} {_percentiles(camera)}   every {camera['period_ms']:g} ms: {lost}")
     return lines
 
 

@@ -1,4 +1,4 @@
-"""How fast a model is on this computer: load, first call, latency and throughput, each on its own."""
+"""How fast a model is on this computer: load, first call, latency and throughput, each on its own, and side by side."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import os
 import platform
 import time
 from collections import defaultdict
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -18,52 +20,94 @@ import semrt
 from semrt import engine
 from semrt.data import SparseScan
 from semrt.errors import Interrupted
-from semrt.report.timing import Latency, measure, warm_up
+from semrt.report.camera import film
+from semrt.report.timing import Latency, measure, timed, warm_up
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping
+    from collections.abc import Callable, Generator, Iterator, Mapping
+
+    from numpy.typing import NDArray
 
     from semrt.backends import Session
     from semrt.pipeline import Outcome
     from semrt.tasks import Solver
 
-__all__ = ["bench", "environment"]
+__all__ = ["Contender", "bench", "compare", "environment"]
 
 STOPS = ("prepare", "run", "network", "finish")
+FEWEST_TURNS = 10
+REPEATS = 3
+"""Of a comparison, whose ratio then has a spread."""
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A model, and how it is opened and run.
+
+    settings: tile and batch, as engine.infer takes them.
+    """
+
+    model: str
+    device: str = "auto"
+    threads: int | None = None
+    precision: str = "fp32"
+    solver: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """What engine.infer and engine.infer_many are called with."""
+        return {"device": self.device, "threads": self.threads, "fallback": "none", **self.settings}
+
+    @contextmanager
+    def opened(self) -> Iterator[Session | Solver]:
+        """The model, as engine.open_model opens it."""
+        with engine.open_model(
+            self.model, self.device, threads=self.threads, precision=self.precision, solver=self.solver
+        ) as found:
+            yield found
+
+    def infer(self, measured: Any, opened: Session | Solver) -> Any:
+        """Infer once; the best so far, of one that was interrupted, is nothing to measure and raises Interrupted."""
+        result = engine.infer(measured, opened, **self.given)
+        if result.provenance.get("interrupted"):
+            raise Interrupted
+        return result
 
 
 def bench(
-    model: str,
+    contender: Contender,
     simulated: Callable[[tuple[type, ...]], Any],
     *,
-    device: str = "auto",
-    threads: int | None = None,
-    precision: str = "fp32",
     runs: int = 100,
     at_most: float = 20.0,
-    **settings: Any,
-) -> dict[str, Any]:
-    """Measure a model on one measurement, over and over.
+    frame_period: float | None = None,
+) -> tuple[dict[str, Any], Latency]:
+    """Measure a model on one measurement, over and over: a report for JSON, and the latencies themselves.
 
     simulated: makes one of the types that the model takes.
     runs: of the latency, and again of the throughput; fewer once either has taken `at_most` seconds, but at least ten.
-    settings: as engine.infer takes them.  Raises what opening the model and inferring raise.
+    frame_period [s]: also as with a camera that makes a frame so often, and waits for nobody.
+    Raises what opening the model and inferring raise.
 
     Latency is from measurement to result with one in flight; throughput is of a full pipeline, whose stages overlap.
     """
     started = time.perf_counter()
-    with engine.open_model(model, device, threads=threads, precision=precision) as opened:
+    with contender.opened() as opened:
         loaded = time.perf_counter()
         measured = simulated(engine.accepted_by(opened))
         simulated_at = time.perf_counter()
-        settings = {"device": device, "threads": threads, "fallback": "none", **settings}
-        first_result = _infer(measured, opened, settings)
+        first_result = contender.infer(measured, opened)
         first = time.perf_counter()
-        warm_up(lambda: _infer(measured, opened, settings))
-        latency, stops = _latency(opened, measured, settings, runs, at_most)
-        images, seconds = _throughput(opened, measured, settings, runs, at_most)
+        warm_up(lambda: contender.infer(measured, opened))
+        latency, stops = _latency(contender, opened, measured, runs, at_most)
+        images, seconds = _throughput(contender, opened, measured, runs, at_most)
+        camera = None
+        if frame_period is not None:
+            frames = min(runs, max(10, int(at_most / frame_period)))
+            camera = film(lambda: contender.infer(measured, opened), period=frame_period, frames=frames)
     made = first_result.provenance
-    return {
+    report = {
         "model": made["model"],
         "device": made["device"],
         "tiling": made.get("tiling"),
@@ -81,6 +125,55 @@ def bench(
         },
         "environment": environment(),
     }
+    if camera is not None:
+        report["camera"] = camera.summary()
+    return report, latency
+
+
+def compare(
+    contenders: Mapping[str, Contender],
+    simulated: Callable[[tuple[type, ...]], Any],
+    *,
+    runs: int = 100,
+    at_most: float = 20.0,
+) -> tuple[dict[str, Any], dict[str, Latency]]:
+    """Measure several on the same measurement, turn by turn, so that what slows one slows all.
+
+    runs: of each, in REPEATS parts; fewer once all together have taken `at_most` seconds, but ten of each part.
+    Returns a report for JSON: the latency of each, and how many times as long as the first each took, by the median
+    over the turns of every part; and the latencies themselves.  Raises what opening and inferring raise.
+    """
+    with ExitStack() as stack:
+        opened = {name: stack.enter_context(contender.opened()) for name, contender in contenders.items()}
+        measured = simulated(engine.accepted_by(next(iter(opened.values()))))
+        calls = {name: partial(contenders[name].infer, measured, found) for name, found in opened.items()}
+        for call in calls.values():
+            warm_up(call)
+        parts = [_turns(calls, -(-runs // REPEATS), at_most / REPEATS) for _ in range(REPEATS)]
+    first = next(iter(contenders))
+    latencies = {name: Latency(np.concatenate([part[name] for part in parts])) for name in contenders}
+    ratios = {name: [float(np.median(part[name] / part[first])) for part in parts] for name in contenders}
+    report = {
+        "input": {"shape": list(measured.shape)},
+        "contenders": {
+            name: {"latency": latency.summary(), "ratio": float(np.median(ratios[name])), "ratios": ratios[name]}
+            for name, latency in latencies.items()
+        },
+        "environment": environment(),
+    }
+    return report, latencies
+
+
+def _turns(calls: Mapping[str, Callable[[], object]], runs: int, at_most: float) -> dict[str, NDArray[np.float64]]:
+    """Seconds of each, in turns; the one that begins changes from turn to turn."""
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    end = time.perf_counter() + at_most
+    for turn in range(runs):
+        if turn >= FEWEST_TURNS and time.perf_counter() > end:
+            break
+        for name in list(calls)[:: 1 if turn % 2 == 0 else -1]:
+            seconds[name].append(timed(calls[name]))
+    return {name: np.asarray(times) for name, times in seconds.items()}
 
 
 def environment() -> dict[str, Any]:
@@ -99,12 +192,12 @@ def environment() -> dict[str, Any]:
 
 
 def _latency(
-    opened: Session | Solver, measured: Any, settings: Mapping[str, Any], runs: int, at_most: float
+    contender: Contender, opened: Session | Solver, measured: Any, runs: int, at_most: float
 ) -> tuple[Latency, dict[str, Latency]]:
     spent: dict[str, list[float]] = defaultdict(list)
 
     def once() -> None:
-        result = _infer(measured, opened, settings)
+        result = contender.infer(measured, opened)
         for stop, seconds in result.provenance["seconds"].items():
             spent[stop].append(seconds)
 
@@ -112,18 +205,11 @@ def _latency(
     return latency, {stop: Latency(np.asarray(spent[stop])) for stop in STOPS if stop in spent}
 
 
-def _infer(measured: Any, opened: Session | Solver, settings: Mapping[str, Any]) -> Any:
-    result = engine.infer(measured, opened, **settings)
-    if result.provenance.get("interrupted"):  # the best so far is nothing to measure
-        raise Interrupted
-    return result
-
-
 def _throughput(
-    opened: Session | Solver, measured: Any, settings: Mapping[str, Any], runs: int, at_most: float
+    contender: Contender, opened: Session | Solver, measured: Any, runs: int, at_most: float
 ) -> tuple[int, float]:
     """Number of images, and the seconds they took once the pipeline was full."""
-    outcomes = engine.infer_many(range(runs + 1), opened, lambda _: measured, lambda _, result: None, **settings)
+    outcomes = engine.infer_many(range(runs + 1), opened, lambda _: measured, lambda _, result: None, **contender.given)
     with closing(cast("Generator[Outcome]", outcomes)):
         _raise_failure(next(outcomes))
         started = time.perf_counter()

@@ -1,0 +1,123 @@
+"""semrt bench: a camera that waits for nobody, models side by side, and the picture of it."""
+
+import json
+
+import numpy as np
+import pytest
+
+from command import run
+from semrt.errors import InvalidOption
+from semrt.report.camera import film
+from semrt.report.latency_plot import latency_plot
+from semrt.report.timing import Latency
+
+
+class Clock:
+    """A clock that only work and sleep move on."""
+
+    def __init__(self):
+        self.now = 100.0
+
+    def __call__(self):
+        return self.now
+
+    def pass_by(self, seconds):
+        self.now += seconds
+
+
+def filmed(durations, **settings):
+    clock, work = Clock(), iter(durations)
+    return film(lambda: clock.pass_by(next(work)), clock=clock, sleep=clock.pass_by, frames=len(durations), **settings)
+
+
+def test_a_camera_slower_than_the_work_loses_nothing():
+    told = filmed([0.5] * 8, period=1.0)
+    assert (told.frames, told.dropped, told.late) == (8, 0, 0)
+    np.testing.assert_allclose(told.latency.seconds, 0.5)
+
+
+def test_a_stall_makes_the_frames_behind_it_late_as_well():
+    # Frames are due at 0, 1, 2, ...; the second takes 2.5 s, until 3.5; those of 2 and 3 s wait in the buffer.
+    told = filmed([0.5, 2.5, 0.25, 0.25, 0.25, 0.25], period=1.0)
+    assert told.dropped == 0
+    np.testing.assert_allclose(told.latency.seconds, [0.5, 2.5, 3.75 - 2, 4.0 - 3, 4.25 - 4, 5.25 - 5])
+    assert told.late == 2  # the frame due at 3 s was done when the next one came
+
+
+def test_what_finds_the_buffer_full_is_dropped():
+    # Work takes three periods; two frames wait, and of each further three that come one finds room.
+    clock = Clock()
+    told = film(lambda: clock.pass_by(3.0), clock=clock, sleep=clock.pass_by, frames=12, period=1.0, buffer=2)
+    assert told.frames == 12
+    assert told.dropped + len(told.latency.seconds) == 12
+    # Begun at 0, 3, 6, 9 and, of the last two that waited, 12 and 15: six.
+    assert told.dropped == 6
+    assert told.late == 6
+    one = film(lambda: clock.pass_by(3.0), clock=clock, sleep=clock.pass_by, frames=12, period=1.0, buffer=1)
+    assert one.dropped == 7
+
+
+@pytest.mark.parametrize("wrong", [{"period": 0.0}, {"period": float("nan")}, {"period": 1.0, "buffer": 0}])
+def test_a_camera_that_cannot_be_is_refused(wrong):
+    with pytest.raises(InvalidOption):
+        film(lambda: None, frames=3, **wrong)
+
+
+def test_bench_counts_what_a_camera_loses():
+    arguments = ("bench", "kriging", "--size", "48", "--runs", "12", "--frame-period", "0.1ms")
+    told = json.loads(run(*arguments, "--json").stdout)["camera"]
+    assert told["frames"] == 12
+    assert told["dropped"] + told["runs"] == 12
+    assert told["late"] == told["runs"]  # no inference takes a tenth of a millisecond
+    line = run(*arguments).stdout.splitlines()[-1]
+    assert line.startswith("camera")
+    assert "dropped of 12" in line
+
+
+def test_bench_compares_in_turns_and_draws_it(tmp_path):
+    import cv2
+
+    plot = tmp_path / "turns.png"
+    arguments = ("bench", "kriging", "--size", "64", "--runs", "30", "--compare", "column-peaks", "--plot", str(plot))
+    refused = run(*arguments)
+    assert refused.exit_code == 3  # one takes scans, the other images
+    assert not plot.exists()
+    arguments = ("bench", "kriging", "--size", "64", "--runs", "30", "--compare", "threads=1", "--plot", str(plot))
+    told = json.loads(run(*arguments, "--json").stdout)["contenders"]
+    assert list(told) == ["kriging", "kriging threads=1"]
+    assert told["kriging"]["ratio"] == 1
+    assert len(told["kriging threads=1"]["ratios"]) == 3
+    assert told["kriging threads=1"]["latency"]["runs"] == 30
+    picture = cv2.imread(str(plot))
+    assert picture.shape[1] == 960
+    assert "kriging threads=1" in run(*arguments).stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--compare", "color=3"), "--compare: name 'color'"),
+        (("--compare", "threads=two"), "threads: expected a number, got 'two'"),
+        (("--compare", "kriging"), "names the same twice"),
+        (("--compare", "threads=1", "--frame-period", "1s"), "--frame-period is of one model"),
+        (("--frame-period", "0s"), "a time above zero"),
+        (("--frame-period", "soon"), "such as 2s or 100ms"),
+        (("--plot", "latency.jpg"), "ends in .png"),
+    ],
+)
+def test_bench_refuses_what_it_cannot_measure(arguments, said):
+    result = run("bench", "kriging", "--size", "48", "--runs", "10", *arguments)
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_the_plot_shows_where_the_runs_lie():
+    rng = np.random.default_rng(0)
+    fast, slow = Latency(0.010 + 0.0005 * rng.random(200)), Latency(0.030 + 0.0005 * rng.random(200))
+    picture = latency_plot("two", {"fast": fast, "slow": slow})
+    bars = (picture == (74, 201, 182)).all(-1)
+    rows = [bars[64 : 64 + 150], bars[214 : 214 + 150]]
+    fast_at, slow_at = (np.flatnonzero(part.any(0)).mean() for part in rows)
+    # Both begin at the same zero: three times as long lies three times as far from the left.
+    assert (slow_at - 24) / (fast_at - 24) == pytest.approx(3, rel=0.06)
