@@ -30,11 +30,13 @@ if TYPE_CHECKING:
     from semrt.io import read, write
     from semrt.kernels.column_fit import refine_columns
     from semrt.kernels.hough import find_circles
+    from semrt.live import LiveInfill
 
 __all__ = [
     "AtomColumns",
     "EnergyStack",
     "LayerMap",
+    "LiveInfill",
     "Micrograph",
     "SparseScan",
     "SparseVolume",
@@ -54,6 +56,7 @@ _HOME = {
     "AtomColumns": "semrt.data",
     "EnergyStack": "semrt.data",
     "LayerMap": "semrt.data",
+    "LiveInfill": "semrt.live",
     "Micrograph": "semrt.data",
     "SparseScan": "semrt.data",
     "SparseVolume": "semrt.data",

@@ -36,6 +36,7 @@ TASKS = {
     "layers-thickness": "semrt.tasks.published_layers:LayersByThickness",
     "layers-tikhonov": "semrt.tasks.layer_solvers:LayersByTikhonov",
     "layers-voxels": "semrt.tasks.published_layers:LayersByVoxels",
+    "natural-neighbours": "semrt.tasks.natural_neighbours:NaturalNeighbours",
     "wedge": "semrt.tasks.wedge_solvers:Wedge",
     "wedge-network": "semrt.tasks.wedge:WedgeByNetwork",
     "wedge-sirt": "semrt.tasks.wedge_solvers:WedgeBySimultaneousIterations",
