@@ -16,6 +16,7 @@ from semrt.cli._inputs import check_accepted
 from semrt.cli._interrupt import asking_first
 from semrt.cli._kinds import kind_of
 from semrt.cli._progress import Progress, progress
+from semrt.cli._tilts import Tilts, read_tilted, takes_tilts
 from semrt.engine.solver_road import name_of
 from semrt.errors import InvalidOption
 from semrt.tasks import Solver, devices_of, find_task, result_of
@@ -65,6 +66,7 @@ class Batch:
     header: what is said before the first result.
     reading: keywords of io.read.  settings: keywords of engine.infer_many.
     energies: of the images of each stack [keV]; those that its file tells of when None.
+    tilts: of the projections, or what a tomogram was made of; what is not given, the file tells.
     preview: draw one beside each result; spectra: with power spectra.  saves: what else, of what the kind offers, and
     making: how.
     redone: results that are replaced in any case.
@@ -75,6 +77,7 @@ class Batch:
     reading: Mapping[str, Any]
     settings: Mapping[str, Any]
     energies: Sequence[float] | None = None
+    tilts: Tilts = field(default_factory=Tilts)
     overwrite: bool = False
     preview: bool = False
     spectra: bool = False
@@ -85,6 +88,8 @@ class Batch:
     def __post_init__(self) -> None:
         if self.energies is not None and not takes_energies(self._task):
             raise InvalidOption(f"--energies: {self._name} takes no images at several beam energies; leave it out")
+        if self.tilts.given and not takes_tilts(self._task):
+            raise InvalidOption(f"{self.tilts.given[0]}: {self._name} takes no tilt series or tomograms; leave it out")
 
     def run(self, targets: Mapping[Path, Path]) -> Summary:
         """Infer each source into its target; one that fails, or Ctrl-C, leaves the finished ones whole.
@@ -164,7 +169,10 @@ class Batch:
         return f" on {outcome.result['device']['used']}" if chosen else ""
 
     def _read(self, source: Path, target: Path) -> Any:
-        measured = io.read(source, **self.reading)
+        if takes_tilts(self._task):
+            measured = read_tilted(source, self.tilts, self.reading)
+        else:
+            measured = io.read(source, **self.reading)
         if takes_energies(self._task):
             measured = energy_stack(source, measured, self.energies)
         check_accepted(source, measured, self._task.accepts, self._name)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from semrt.data import AtomColumns, LayerMap, Micrograph, Volume
+from semrt.data import AtomColumns, LayerMap, Micrograph, Tomogram, Volume
 from semrt.errors import InvalidOption
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ KINDS: dict[type, str] = {
     Volume: "semrt.cli._completed",
     AtomColumns: "semrt.cli._columns",
     LayerMap: "semrt.cli._layers",
+    Tomogram: "semrt.cli._tomogram",
 }
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from semrt.cli._energies import energies
+from semrt.cli._tilts import Tilts, angles
 from semrt.cli._values import pixel_size, settings_of, voxel
 from semrt.errors import InvalidOption
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["infer"]
 
 FILE = click.Path(path_type=Path)
-FLAGS = ("denoise", "variant", "network", "max_iterations", "max_seconds", "seed")
+FLAGS = ("denoise", "variant", "network", "max_iterations", "max_seconds", "seed", "thickness")
 """Options of a model that have a flag of their own."""
 
 
@@ -41,9 +42,14 @@ FLAGS = ("denoise", "variant", "network", "max_iterations", "max_seconds", "seed
 @click.option("--unvisited", type=float, metavar="VALUE", help="Intensity where the probe did not go, such as 0.")
 @click.option("--pixel-size", type=pixel_size, metavar="LENGTH", help="Such as 0.02nm; replaces what the file says.")
 @click.option("--energies", type=energies, metavar="KEV", help='Of a stack\'s images: "5,6,8", 5:35, or a text file.')
+@click.option("--angles", type=angles, metavar="DEG", help="Of a tilt series: a .tlt file, -60:60:2, or -60,-57,...")
+@click.option("--tilt-range", type=float, nargs=2, metavar="LOW HIGH", help="Of the tilts of a tomogram, in degrees.")
+@click.option("--axis-offset", type=float, metavar="PX", help="Where the tilt axis is, from a detector's middle.")
+@click.option("--axes", type=click.Choice(["zyx", "yzx"]), help="Order in files of tomograms; yzx is that of IMOD.")
+@click.option("--thickness", type=int, metavar="PX", help="Height of the tomogram of a tilt series.")
 @click.option("--preview", is_flag=True, help="Draw what was measured and the result, beside each result.")
 @click.option("--spectra", is_flag=True, help="Add power spectra to the preview.")
-@click.option("--save", "saves", metavar="NAMES", help="What goes beside columns or layers, see above; commas between.")
+@click.option("--save", "saves", metavar="NAMES", help="What goes beside a result, see above; commas between.")
 @click.option("--voxel", type=voxel, metavar="LENGTH", help="Height of the voxels of layers.  [default: 10nm]")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:N; auto is the fastest that opens.")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads of the processor; one for each core by default.")
@@ -79,7 +85,9 @@ def infer(model: str, inputs: tuple[str, ...], **given: Any) -> int:
     for Fiji (_rois.zip); --save chooses of csv, map, denoised, rois. The thickness of layers in nm is written as
     {input}_{model}.tif, a slice a material, and beside it how well it is known (_sigma.tif), the materials as voxels
     (_voxels.tif) and, if asked for, the deviation at each energy (_residual.csv); --save chooses of sigma, voxels,
-    residual. Inputs are never touched. The names of the results go to stdout, all else to stderr.
+    residual. Tomograms are written as {input}_{model}.mrc and beside it, with --save inferred, the part of them that
+    no tilt measured (_inferred.mrc). Inputs are never touched. The names of the results go to stdout, all else to
+    stderr.
     """
     from semrt import engine, io
     from semrt.cli import _results
@@ -107,6 +115,7 @@ def infer(model: str, inputs: tuple[str, ...], **given: Any) -> int:
             header=_header(name, opened, kind.INPUT, len(targets), len(skipped)),
             reading={key: given[key] for key in ("mask", "unvisited", "pixel_size")},
             energies=given["energies"],
+            tilts=Tilts(*(given[name] for name in ("angles", "tilt_range", "axis_offset", "axes"))),
             settings=settings,
             overwrite=given["overwrite"],
             preview=preview,

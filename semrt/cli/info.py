@@ -11,7 +11,7 @@ import click
 from semrt.cli._values import coverage_text, length_text, pixel_size
 
 if TYPE_CHECKING:
-    from semrt.data import EnergyStack, SparseScan, SparseVolume
+    from semrt.data import EnergyStack, SparseScan, SparseVolume, TiltSeries
     from semrt.io.formats import Image, Measured
 
 __all__ = ["info"]
@@ -63,7 +63,7 @@ def _print(name: str, value: Any) -> None:
 
 
 def _described(held: Measured) -> dict[str, Any]:
-    from semrt.data import EnergyStack, LayerMap, Micrograph, SparseScan, SparseVolume, Volume
+    from semrt.data import EnergyStack, LayerMap, Micrograph, SparseScan, SparseVolume, TiltSeries, Tomogram, Volume
     from semrt.report.layers_summary import summary_of
     from semrt.scan import ScanPath
 
@@ -71,13 +71,19 @@ def _described(held: Measured) -> dict[str, Any]:
         return {"kind": "scan path", "shape": held.shape, "coverage": held.coverage, **held.statistics()}
     if isinstance(held, EnergyStack):
         return {"kind": "images at beam energies", "energies_keV": held.energies.tolist(), **_of_image(held)}
+    if isinstance(held, TiltSeries):
+        told = {"tilts": len(held.angles), "tilt_range_degrees": held.tilt_range, "axis_offset_px": held.axis_offset}
+        return {"kind": "tilt series", **_of_image(held), **told}
+    if isinstance(held, Tomogram):
+        stack = held.as_volume()
+        return {"kind": "tomogram", **_of_image(stack), "tilt_range_degrees": held.tilt_range, "notes": held.notes}
     if isinstance(held, LayerMap):
         return {"kind": "layers", "shape": held.shape, "pixel_size_nm": held.pixel_size, **summary_of(held)}
     kinds = {Micrograph: "micrograph", SparseScan: "sparse scan", Volume: "volume", SparseVolume: "sparse volume"}
     return {"kind": kinds[type(held)], **_of_image(held)}
 
 
-def _of_image(held: Image | EnergyStack) -> dict[str, Any]:
+def _of_image(held: Image | EnergyStack | TiltSeries) -> dict[str, Any]:
     from semrt.data import SparseScan, SparseVolume, Volume
 
     described: dict[str, Any] = {"shape": held.shape, "pixel_size_nm": held.pixel_size}

@@ -8,6 +8,7 @@ from semrt.data.atom_columns import AtomColumns
 from semrt.data.label_volume import LabelVolume
 from semrt.data.layers import EnergyStack, LayerMap
 from semrt.data.micrograph import Micrograph
+from semrt.data.on_disk import OnDisk
 from semrt.data.sparse_scan import SparseScan
 from semrt.data.tilt import TiltSeries, Tomogram
 from semrt.data.volume import SparseVolume, Volume
@@ -18,6 +19,7 @@ __all__ = [
     "LabelVolume",
     "LayerMap",
     "Micrograph",
+    "OnDisk",
     "PixelSize",
     "SparseScan",
     "SparseVolume",

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from semrt.data._checks import checked_pixel_size, like, stack
-from semrt.errors import InvalidShape, InvalidValue
+from semrt.data.volume import Volume
+from semrt.errors import InvalidOption, InvalidShape, InvalidValue
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -21,11 +22,13 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from semrt.data._checks import PixelSize
-    from semrt.data.volume import Volume
 
     VoxelSize = tuple[float, float, float]
 
-__all__ = ["TiltSeries", "Tomogram"]
+__all__ = ["AXES", "TiltSeries", "Tomogram"]
+
+AXES = ("zyx", "yzx")
+"""Orders in which files hold tomograms: slices along the beam, or along the tilt axis."""
 
 _LIMIT = 90.0  # [degrees]
 _RADIANS = pi / 2 + 1e-6  # no series of three tilts or more ends before this many degrees
@@ -89,9 +92,12 @@ class TiltSeries:
         yield from self.intensity
 
     @classmethod
-    def from_volume(cls, volume: Volume, angles: ArrayLike | None = None, axis_offset: float = 0.0) -> TiltSeries:
+    def from_volume(
+        cls, volume: Volume, angles: ArrayLike | None = None, axis_offset: float | None = None
+    ) -> TiltSeries:
         """Take the slices of a stack for projections at angles (n,) [degrees]; None for its metadata's tilt_angles.
 
+        axis_offset [px]: None for that of its metadata (axis_offset_px), or zero.
         Raises InvalidShape, InvalidValue.
         """
         if angles is None:
@@ -99,6 +105,8 @@ class TiltSeries:
         if angles is None:
             raise InvalidValue("angles", "one a projection [degrees]", "none", "name them, as the file does not")
         told = np.asarray(angles, np.float64)
+        if axis_offset is None:
+            axis_offset = float(volume.metadata.get("axis_offset_px", 0.0))
         return cls(volume.intensity, told, volume.pixel_size, axis_offset, volume.metadata, volume.provenance)
 
 
@@ -159,18 +167,51 @@ class Tomogram:
         yield from self.density
 
     @classmethod
-    def from_volume(cls, volume: Volume, tilt_range: tuple[float, float] | None = None) -> Tomogram:
-        """Take a stack of slices along the beam for a tomogram; its voxel size is known where all three lengths are.
+    def from_volume(
+        cls, volume: Volume, tilt_range: tuple[float, float] | None = None, axes: str | None = None
+    ) -> Tomogram:
+        """Take a stack of slices for a tomogram; its voxel size is known where all three lengths are.
 
         tilt_range: lowest and highest tilt [degrees]; None for that of its metadata (tilt_range), if any.
-        Raises InvalidShape, InvalidValue.
+        axes: of the stack, "zyx" (slices along the beam) or "yzx" (along the tilt axis, as IMOD's tilt has them); None
+        for those of its metadata (axis_order), if any. They are kept there, for whoever writes the result.
+        Raises InvalidShape, InvalidValue, InvalidOption.
         """
         if tilt_range is None:
             tilt_range = volume.metadata.get("tilt_range")
+        axes = axes or str(volume.metadata.get("axis_order", "zyx"))
+        if axes not in AXES:
+            raise InvalidOption.unknown("axes", axes, AXES)
         voxel_size = None
         if volume.slice_thickness is not None and volume.pixel_size is not None:
-            voxel_size = (volume.slice_thickness, *volume.pixel_size)
-        return cls(volume.intensity, tilt_range, voxel_size, metadata=volume.metadata, provenance=volume.provenance)
+            along, across, dx = volume.slice_thickness, *volume.pixel_size
+            voxel_size = (along, across, dx) if axes == "zyx" else (across, along, dx)
+        density = volume.intensity if axes == "zyx" else volume.intensity.swapaxes(0, 1)
+        told = {**volume.metadata, "axis_order": axes} if axes != "zyx" else volume.metadata
+        return cls(density, tilt_range, voxel_size, metadata=told, provenance=volume.provenance)
+
+    def inferred_part(self) -> Tomogram | None:
+        """What was inferred, as a tomogram; None where that was not computed."""
+        if self.inferred is None:
+            return None
+        told = {**self.metadata, "part": "what no tilt measured"}
+        return replace(self, density=self.inferred, inferred=None, metadata=told)
+
+    def in_file_order(self) -> NDArray[np.float32]:
+        """The density with its axes in the order of its metadata's axis_order; a view, as it may be large."""
+        return self.density if self.metadata.get("axis_order", "zyx") == "zyx" else self.density.swapaxes(0, 1)
+
+    def as_volume(self) -> Volume:
+        """The stack that holds it in the order of its metadata's axis_order, which also tell the range of tilts."""
+        turned = self.metadata.get("axis_order", "zyx") != "zyx"
+        along, across, dx = self.voxel_size or (None, None, None)
+        if turned:
+            along, across = across, along
+        pixel_size = None if across is None or dx is None else (across, dx)
+        told = {**self.metadata, "quantity": "density", "notes": list(self.notes)}
+        if self.tilt_range is not None:
+            told["tilt_range"] = list(self.tilt_range)
+        return Volume(self.in_file_order(), pixel_size, along, metadata=told, provenance=self.provenance)
 
 
 def _finite(name: str, array: ArrayLike) -> NDArray[np.float32]:

@@ -90,8 +90,12 @@ def _in_its_place(model: str, task: Solver | NetworkTask, solver: str, *more: st
 
 
 def find_solver(model: str | Path) -> Solver | None:
-    """Find the solver called so; None when the name is that of a network, or of nothing."""
-    task = find_task(model) if isinstance(model, str) and model in TASKS else None
+    """Find the solver called so; None when the name is that of a network, or of nothing.
+
+    A trained model of a solver's name takes its place.
+    """
+    known = isinstance(model, str) and model in TASKS and model not in models.available()
+    task = find_task(str(model)) if known else None
     return task if isinstance(task, Solver) else None
 
 

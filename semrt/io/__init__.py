@@ -12,7 +12,18 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from semrt.data import AtomColumns, EnergyStack, LabelVolume, LayerMap, Micrograph, SparseScan, SparseVolume, Volume
+from semrt.data import (
+    AtomColumns,
+    EnergyStack,
+    LabelVolume,
+    LayerMap,
+    Micrograph,
+    SparseScan,
+    SparseVolume,
+    TiltSeries,
+    Tomogram,
+    Volume,
+)
 from semrt.errors import (
     EmptyScan,
     InputNotFound,
@@ -28,6 +39,7 @@ from semrt.io.atomic import replacing, write_json
 from semrt.io.calibration import parse_pixel_size
 from semrt.io.formats import (
     FORMATS,
+    PLANE_BY_PLANE,
     RESIDUAL_TABLES,
     SCAN_PATHS,
     SINGLE_IMAGES,
@@ -39,7 +51,7 @@ from semrt.io.formats import (
 from semrt.io.paths import expand_inputs, output_path, output_paths, stem_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -47,6 +59,7 @@ if TYPE_CHECKING:
     from semrt.io.formats import Measured, Written
 
 Whole = TypeVar("Whole", bound=Micrograph | Volume)
+Parsed = TypeVar("Parsed")
 
 __all__ = [
     "FORMATS",
@@ -54,6 +67,7 @@ __all__ = [
     "check_fits",
     "companions",
     "expand_inputs",
+    "mapped",
     "output_path",
     "output_paths",
     "parse_pixel_size",
@@ -62,6 +76,10 @@ __all__ = [
     "write",
     "write_json",
 ]
+
+
+MAPPED_FROM = 2**28
+"""Bytes of a file from which on a stack need not be in memory as a whole."""
 
 
 def read(
@@ -75,7 +93,8 @@ def read(
 
     An image is a Micrograph, a stack of several slices a Volume. They become a SparseScan and a SparseVolume where
     something says that the probe did not go everywhere: NaN in them, the mask, the value `unvisited`, or the file
-    itself (NPZ). An NPZ with energies_keV is an EnergyStack, one with thickness a LayerMap.
+    itself (NPZ). An NPZ with energies_keV is an EnergyStack, one with thickness a LayerMap; one with tilt_angles is a
+    TiltSeries, one with density a Tomogram.
 
     mask: where the probe went, of the image's shape: non-zero (NaN counts as zero), as an array or a file of any
         format, a scan path's CSV included. For a stack also (ny, nx), which then holds for every slice.
@@ -100,8 +119,25 @@ def read(
         elif isinstance(measured, Micrograph | Volume) and not np.isfinite(measured.intensity).all():
             measured = _sparse(measured, float("nan"))
         if pixel_size is not None:
-            measured = replace(measured, pixel_size=pixel_size)
+            if isinstance(measured, Tomogram):
+                measured = replace(measured, voxel_size=(pixel_size[1], *pixel_size))
+            else:
+                measured = replace(measured, pixel_size=pixel_size)
     return measured
+
+
+def mapped(path: str | Path) -> tuple[NDArray[Any], Callable[[NDArray[np.float32]], Volume]] | None:
+    """The pixels of a stack where they lie in its file, and what makes a Volume of a part of them.
+
+    None for other formats than MRC, for files that are small, and for single images; read those.
+    Raises InputNotFound, UnreadableFile, UnsupportedFormat, InvalidShape, InvalidValue.
+    """
+    path = Path(path)
+    if not path.is_file() or path.stat().st_size < MAPPED_FROM or suffix_of(path) not in PLANE_BY_PLANE:
+        return None
+    from semrt.io import mrc
+
+    return _parsed(path, mrc.mapped)
 
 
 def write(path: str | Path, data: Written, *, overwrite: bool = False) -> None:
@@ -110,7 +146,8 @@ def write(path: str | Path, data: Written, *, overwrite: bool = False) -> None:
     NPY and PNG hold less, PNG no stack: see their modules. An error map is in NPZ alone; for the other formats write
     the `companions` too. Atomic columns go to .csv, or to .zip for the ROI manager of ImageJ. Images at beam energies
     and maps of layers are whole in NPZ; elsewhere they are a stack of the images, or of the two thicknesses, whose
-    metadata say what they are; the .csv of a map is of its residual.
+    metadata say what they are; the .csv of a map is of its residual. So are tilt series and tomograms, whose metadata
+    say at which tilts: `TiltSeries.from_volume` and `Tomogram.from_volume` make of the stack what it was.
 
     Raises UnsupportedFormat, InvalidValue, OutputExists, OutputNotWritable.
     """
@@ -128,10 +165,13 @@ def write(path: str | Path, data: Written, *, overwrite: bool = False) -> None:
 
 def _write_image(path: Path, data: Any, overwrite: bool) -> None:
     target = format_of(path)
-    if isinstance(data, EnergyStack | LayerMap) and suffix_of(path) != ".npz":
-        data = _volume_of(data)
+    if isinstance(data, EnergyStack | LayerMap | TiltSeries | Tomogram) and suffix_of(path) != ".npz":
+        check_fits(path, data)
+        if not (isinstance(data, Tomogram) and suffix_of(path) in PLANE_BY_PLANE):
+            data = _volume_of(data)
     check_fits(path, data)
-    if isinstance(data, Micrograph | Volume) and not np.isfinite(data.intensity).all():
+    # Plane by plane, as a volume may be larger than memory.
+    if isinstance(data, Micrograph | Volume) and not all(np.isfinite(plane).all() for plane in data.intensity):
         sparse = "SparseScan" if isinstance(data, Micrograph) else "SparseVolume"
         raise InvalidValue(f"{path}: intensity", "finite values", "NaN or infinite ones", f"write a {sparse} instead")
     if suffix_of(path) in SCAN_PATHS:
@@ -149,7 +189,7 @@ def check_fits(path: str | Path, data: Measured | LabelVolume) -> None:
     Raises UnsupportedFormat.
     """
     path = Path(path)
-    stacks = Volume | SparseVolume | LabelVolume | EnergyStack | LayerMap
+    stacks = Volume | SparseVolume | LabelVolume | EnergyStack | LayerMap | TiltSeries | Tomogram
     if isinstance(data, stacks) and suffix_of(path) in SINGLE_IMAGES:
         raise UnsupportedFormat(path, f"a {path.suffix} holds one image, not a stack; write .tif, .mrc or .npz")
 
@@ -164,10 +204,14 @@ def companions(path: str | Path, inferred: Whole) -> dict[Path, Whole]:
     return {beside: replace(inferred, intensity=inferred.error, error=None)}
 
 
-def _volume_of(data: EnergyStack | LayerMap) -> Volume:
+def _volume_of(data: EnergyStack | LayerMap | TiltSeries | Tomogram) -> Volume:
     """The stack that other formats hold of it; what a slice is stands in the metadata."""
     told: dict[str, Any]
-    if isinstance(data, EnergyStack):
+    if isinstance(data, Tomogram):
+        return data.as_volume()
+    if isinstance(data, TiltSeries):
+        slices, told = data.intensity, {"tilt_angles": data.angles.tolist(), "axis_offset_px": data.axis_offset}
+    elif isinstance(data, EnergyStack):
         slices, told = data.intensity, {"energies_keV": data.energies.tolist()}
     else:
         slices = data.thickness
@@ -187,9 +231,14 @@ def _load(path: Path) -> Measured:
     source = format_of(path)
     if size == 0:
         raise UnreadableFile(path, "it is empty")
+    return _parsed(path, source.read)
+
+
+def _parsed(path: Path, parse: Callable[[Path], Parsed]) -> Parsed:
+    """What a parser makes of a file; what it raises becomes an error of semrt that names the file."""
     with _naming(path):
         try:
-            return source.read(path)
+            return parse(path)
         except (SemrtError, ImportError):
             raise
         except MemoryError as why:
@@ -215,7 +264,7 @@ def _visited(mask: Any, shape: tuple[int, ...], path: Path) -> NDArray[np.bool_]
     if isinstance(mask, str | Path):
         name = f"mask {mask}"
         held = _load(Path(mask))
-        if isinstance(held, EnergyStack | LayerMap):
+        if isinstance(held, EnergyStack | LayerMap | TiltSeries | Tomogram):
             raise InvalidValue(name, "an image, a stack or a scan path", f"a {type(held).__name__}")
         visited = _went(held.intensity) if isinstance(held, Micrograph | Volume) else held.visited
     else:

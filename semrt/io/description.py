@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from semrt.data import EnergyStack, LabelVolume, LayerMap, Micrograph, Volume
+from semrt.data import EnergyStack, LabelVolume, LayerMap, Micrograph, TiltSeries, Tomogram, Volume
 from semrt.errors import InvalidValue
 
 if TYPE_CHECKING:
@@ -49,10 +49,10 @@ def plain(value: Any) -> Any:
     raise InvalidValue("JSON", "numbers, text, lists and mappings", type(value).__name__)
 
 
-def describe(data: Image | EnergyStack | LayerMap | LabelVolume, **more: Any) -> str:
+def describe(data: Image | EnergyStack | LayerMap | LabelVolume | TiltSeries | Tomogram, **more: Any) -> str:
     """Metadata, provenance and `more` in one line of ASCII, which every format can hold."""
     known = {"semrt": _LAYOUT, "metadata": data.metadata, **more}
-    if isinstance(data, Micrograph | Volume | EnergyStack | LayerMap | LabelVolume):
+    if isinstance(data, Micrograph | Volume | EnergyStack | LayerMap | LabelVolume | TiltSeries | Tomogram):
         known["provenance"] = data.provenance
     return json.dumps(plain(known), sort_keys=True, allow_nan=False)
 

@@ -19,18 +19,21 @@ if TYPE_CHECKING:
         Micrograph,
         SparseScan,
         SparseVolume,
+        TiltSeries,
+        Tomogram,
         Volume,
     )
     from semrt.scan import ScanPath
 
     Image: TypeAlias = Micrograph | SparseScan | Volume | SparseVolume
-    Measured: TypeAlias = Image | ScanPath | EnergyStack | LayerMap
+    Measured: TypeAlias = Image | ScanPath | EnergyStack | LayerMap | TiltSeries | Tomogram
     Written: TypeAlias = Measured | LabelVolume | AtomColumns
 
 __all__ = [
     "COLUMN_TABLES",
     "FORMATS",
     "LOSSLESS",
+    "PLANE_BY_PLANE",
     "RESIDUAL_TABLES",
     "SCAN_PATHS",
     "SINGLE_IMAGES",
@@ -68,6 +71,9 @@ RESIDUAL_TABLES: dict[str, str] = {".csv": "semrt.io.residual_csv"}
 
 # Those of single images; all others hold stacks too.
 SINGLE_IMAGES = frozenset({".png"})
+
+# Formats whose stacks need not be in memory as a whole, neither to be read nor to be written.
+PLANE_BY_PLANE = frozenset({".mrc", ".rec", ".ali", ".st"})
 
 # Formats that keep float32 images and stacks and all that is known of it: what was measured stays measured.
 LOSSLESS = frozenset({".tif", ".tiff", ".mrc", ".rec", ".ali", ".st", ".npz"})

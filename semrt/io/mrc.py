@@ -7,17 +7,21 @@ Cheng et al. 2015, doi:10.1016/j.jsb.2015.04.002.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from semrt.data import LabelVolume, SparseVolume, Volume
+from semrt.data import LabelVolume, SparseVolume, Tomogram, Volume
 from semrt.errors import UnreadableFile, UnsupportedFormat
 from semrt.io.calibration import nanometres, pixel_size_from
 from semrt.io.description import acquisition, describe, understand
+from semrt.io.mrc_tilts import tilt_angles
 from semrt.io.pixels import check_pixels, image_or_stack, with_gaps
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -25,7 +29,7 @@ if TYPE_CHECKING:
     from semrt.data import Micrograph, PixelSize
     from semrt.io.formats import Image
 
-__all__ = ["SUFFIXES", "read", "write"]
+__all__ = ["SUFFIXES", "mapped", "read", "write"]
 
 SUFFIXES = (".mrc", ".rec", ".ali", ".st")
 
@@ -36,8 +40,42 @@ _IMOD_STAMP = 1146047817
 _IMOD_SIGNED_BYTES = 1
 
 
+@dataclass(frozen=True)
+class _Opened:
+    """What the header of a file says, and where its pixels begin."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    start: int
+    pixel_size: PixelSize | None
+    slice_thickness: float | None
+    acquired: dict[str, Any]
+
+
 def read(path: Path) -> Micrograph | Volume:
     """Read mode 0, 1, 2, 6 or 12. Raises UnreadableFile, UnsupportedFormat, InvalidShape, InvalidValue."""
+    file = _open(path)
+    pixels = np.fromfile(path, file.dtype, math.prod(file.shape), offset=file.start).reshape(file.shape)
+    return image_or_stack(path, pixels, file.pixel_size, file.slice_thickness, **file.acquired)
+
+
+def mapped(path: Path) -> tuple[NDArray[Any], Callable[[NDArray[np.float32]], Volume]] | None:
+    """A stack's pixels as they lie in the file, mapped into memory, and what makes a Volume of a part of them.
+
+    None for a single image.  Raises what `read` does.
+    """
+    file = _open(path)
+    if len(file.shape) != 3:
+        return None
+    pixels = np.memmap(path, file.dtype, "r", file.start, file.shape)
+
+    def volume(part: NDArray[np.float32]) -> Volume:
+        return Volume(part, file.pixel_size, file.slice_thickness, **file.acquired)
+
+    return pixels, volume
+
+
+def _open(path: Path) -> _Opened:
     import mrcfile
     from mrcfile import utils
 
@@ -57,7 +95,6 @@ def read(path: Path) -> Micrograph | Volume:
     held = (path.stat().st_size - start) // dtype.itemsize
     if held < wanted:
         raise UnreadableFile(path, f"its header promises {wanted} pixels, it holds {max(held, 0)}")
-    pixels = np.fromfile(path, dtype, wanted, offset=start).reshape(shape)
 
     facts: dict[str, Any] = {"format": "MRC", "dtype": dtype.newbyteorder("=").name}
     if any(labels):
@@ -65,15 +102,21 @@ def read(path: Path) -> Micrograph | Volume:
     told = "yx" if len(shape) == 2 else "zyx"
     if any(float(header.origin[axis]) for axis in told):
         facts["axes"] = {axis: {"unit": "Å", "origin": float(header.origin[axis])} for axis in told}
+    if len(shape) == 3 and (angles := tilt_angles(header, extended)) is not None:
+        facts["tilt_angles"] = angles
     known = understand(extended.decode("utf-8").rstrip("\0")) if bytes(header.exttyp) == _EXTENDED else None
-    return image_or_stack(path, pixels, _pixel_size(header), _slice_thickness(header), **acquisition(facts, known))
+    return _Opened(shape, dtype, start, _pixel_size(header), _slice_thickness(header), acquisition(facts, known))
 
 
-def write(path: Path, data: Image | LabelVolume) -> None:
+def write(path: Path, data: Image | LabelVolume | Tomogram) -> None:
     """Write mode 2, with NaN where the probe did not go; labels as mode 0. Raises UnsupportedFormat."""
     from mrcfile.dtypes import HEADER_DTYPE
 
-    pixels = with_gaps(path, data)
+    pixels: NDArray[Any]
+    if isinstance(data, Tomogram):  # all of which may not fit into memory: plane by plane
+        pixels, data = data.in_file_order(), data.slab(slice(0, 1)).as_volume()
+    else:
+        pixels = with_gaps(path, data)
     mode, dtype = (_LABELS, "i1") if isinstance(data, LabelVolume) else (2, "<f4")
     image = pixels.astype(dtype, copy=False)
     description = describe(data).encode("ascii")
@@ -98,7 +141,8 @@ def write(path: Path, data: Image | LabelVolume) -> None:
         "mapr": 2,
         "maps": 3,
         "ispg": space_group,
-        **_statistics(image.reshape(nz, ny, nx)),
+        "origin": _origin(data.metadata),
+        **_statistics(image if image.ndim == 3 else image[np.newaxis]),
         "nsymbt": len(description),
         "exttyp": _EXTENDED,
         "nversion": 20141,
@@ -111,7 +155,17 @@ def write(path: Path, data: Image | LabelVolume) -> None:
     with path.open("wb") as file:
         file.write(header.tobytes())
         file.write(description)
-        file.write(image.data)
+        for plane in image if image.ndim == 3 else (image,):
+            file.write(np.ascontiguousarray(plane).data)
+
+
+def _origin(metadata: Mapping[str, Any]) -> tuple[float, float, float]:
+    """Where the first voxel lies, (x, y, z) [Å], as far as a file said so in that unit."""
+    axes = metadata.get("axes")
+    told = axes if isinstance(axes, Mapping) else {}
+    found = [of if isinstance(of := told.get(axis), Mapping) and of.get("unit") == "Å" else {} for axis in "xyz"]
+    x, y, z = (float(of.get("origin", 0.0)) for of in found)
+    return x, y, z
 
 
 def _statistics(stack: NDArray[Any]) -> dict[str, float]:

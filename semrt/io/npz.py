@@ -3,7 +3,8 @@
 Keys: intensity (ny, nx) or (nz, ny, nx); visited of the same shape or (ny, nx) for every slice, non-zero where the
 probe went; pixel_size (2,) as (dy, dx) [nm]; slice_thickness [nm]; exposure (ny, nx); error, as intensity; description,
 the JSON text of metadata and provenance. All but intensity may be missing. A file of visited alone is a mask. One with
-energies_keV or thickness holds images at beam energies or a map of layers: see layers_npz.
+energies_keV or thickness holds images at beam energies or a map of layers: see layers_npz. One with tilt_angles or
+density holds a tilt series or a tomogram: see tilt_npz.
 """
 
 from __future__ import annotations
@@ -13,9 +14,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from semrt.data import EnergyStack, LabelVolume, LayerMap, Micrograph, SparseScan, SparseVolume, Volume
+from semrt.data import (
+    EnergyStack,
+    LabelVolume,
+    LayerMap,
+    Micrograph,
+    SparseScan,
+    SparseVolume,
+    TiltSeries,
+    Tomogram,
+    Volume,
+)
 from semrt.errors import InvalidShape, UnsupportedFormat
-from semrt.io import layers_npz
+from semrt.io import layers_npz, tilt_npz
 from semrt.io.description import acquisition, describe, understand
 from semrt.io.npy import refusing_pickles
 from semrt.io.pixels import image_or_stack
@@ -33,13 +44,14 @@ __all__ = ["SUFFIXES", "read", "write"]
 SUFFIXES = (".npz",)
 
 _PLANES = ("intensity", "visited", "exposure", "dwell_time", "error")
-_KEYS = (*_PLANES, "pixel_size", "slice_thickness", "description", *layers_npz.KEYS)
+_KEYS = (*_PLANES, "pixel_size", "slice_thickness", "description", *layers_npz.KEYS, *tilt_npz.KEYS)
 
 
 def read(path: Path) -> Measured:
     """Read a SparseScan or SparseVolume where the file says what was visited, else a Micrograph or Volume.
 
-    With thickness it is a LayerMap, with energies and without visited an EnergyStack.
+    With thickness it is a LayerMap, with energies and without visited an EnergyStack; with density a Tomogram, with
+    tilt angles and without visited a TiltSeries.
 
     Raises UnsupportedFormat, InvalidShape, InvalidValue, EmptyScan.
     """
@@ -54,6 +66,10 @@ def read(path: Path) -> Measured:
         return layers_npz.layer_map(held, _pixel_size(path, held.get("pixel_size")))
     if "energies_keV" in held and "intensity" in held and "visited" not in held:
         return layers_npz.energy_stack(held, _pixel_size(path, held.get("pixel_size")))
+    if "density" in held:
+        return tilt_npz.tomogram(held)
+    if "tilt_angles" in held and "intensity" in held and "visited" not in held:
+        return tilt_npz.tilt_series(held, _pixel_size(path, held.get("pixel_size")))
     # As in every format, a stack of a single slice is one image.
     held |= {key: held[key][0] for key in _PLANES if key in held and held[key].ndim == 3 and len(held[key]) == 1}
     if "intensity" in held:
@@ -80,11 +96,15 @@ def read(path: Path) -> Measured:
     return SparseVolume(whole.intensity, visited, pixel_size, thickness, metadata)
 
 
-def write(path: Path, data: Image | EnergyStack | LayerMap | LabelVolume) -> None:
+def write(path: Path, data: Image | EnergyStack | LayerMap | LabelVolume | TiltSeries | Tomogram) -> None:
     """Write all there is, uncompressed. Raises UnsupportedFormat."""
     if isinstance(data, EnergyStack | LayerMap):
         arrays_of: dict[str, Any] = layers_npz.arrays_of(data)
         np.savez(path, **arrays_of)
+        return
+    if isinstance(data, TiltSeries | Tomogram):
+        tilted: dict[str, Any] = tilt_npz.arrays_of(data)
+        np.savez(path, **tilted)
         return
     if not isinstance(data, Micrograph | SparseScan | Volume | SparseVolume | LabelVolume):
         raise UnsupportedFormat(path, f"holds images, not a {type(data).__name__}; write a .csv")

@@ -26,6 +26,7 @@ _WRITTEN_WITH = (
     "_sigma",
     "_voxels",
     "_residual",
+    "_inferred",
 )  # what the names of a result and of those beside it end in
 
 

@@ -50,6 +50,8 @@ OF_A_VOLUME = 2.0
 """By what total variation weighs more: noise that a reconstruction has smoothed looks like less than it is."""
 FEW, COARSE, NARROW = 15, 5.0, 90.0
 """Tilts, degrees between them and degrees between the outermost, which are worth a note."""
+OF_A_SERIES = ("tilt_angles", "axis_offset_px", "axes")
+"""What a file says of projections that is not so of their tomogram."""
 POOR = 2.0
 """Mean square of what is unexplained, in that of the noise, from which on something is wrong with the series."""
 
@@ -158,6 +160,10 @@ def tomogram(of: Posed, density: NDArray[np.float32], *, fitted: bool = True, n_
         "seen": float(np.square(of.series.intensity, dtype=np.float64).mean()),
         **{key: value for key, value in of.series.provenance.items() if of.of_volume},
     }
+    metadata = of.measured.metadata
+    if not of.of_volume:  # the tomogram lies elsewhere, and is no series
+        told["tilt_angles"] = of.series.angles.tolist()
+        metadata = {key: value for key, value in metadata.items() if key not in OF_A_SERIES}
     voxel_size = of.measured.voxel_size if isinstance(of.measured, Tomogram) else None
     if of.series.pixel_size is not None and voxel_size is None:
         dy, dx = of.series.pixel_size
@@ -167,7 +173,7 @@ def tomogram(of: Posed, density: NDArray[np.float32], *, fitted: bool = True, n_
         (low, high),
         voxel_size,
         inferred,
-        of.measured.metadata,
+        metadata,
         told,
         notes_on(told),
     )
