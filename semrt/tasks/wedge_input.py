@@ -11,6 +11,7 @@ import numpy as np
 
 from semrt.physics.tilt import TiltGeometry
 from semrt.physics.tilt_solvers import noise_of, sirt, tv, tv_weight, wbp
+from semrt.tasks.wedge_solvers import OF_A_VOLUME
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +47,6 @@ OUTPUT_CHANNELS = ("density",)
 
 CONSISTENT = 1
 """Iterations towards the measurement after the network."""
-_WEIGHT_OF_A_VOLUME = 2.0  # of total variation: noise that a reconstruction has smoothed looks like less than it is
 _SIRT_ITERATIONS, _TV_ITERATIONS = 60, 120
 _SCALE_SLICES, _SCALE_ITERATIONS = 8, 60
 _LARGEST = 8.0  # of a channel; more tells the network no more
@@ -80,7 +80,7 @@ def solve(
     progress: called with (done, total).  Raises InvalidOption.
     """
     geometry = _geometry(series, shape)
-    weight = tv_weight(series.intensity, noise) * (_WEIGHT_OF_A_VOLUME if of_volume else 1.0)
+    weight = tv_weight(series.intensity, noise) * (OF_A_VOLUME if of_volume else 1.0)
     total = _TV_ITERATIONS + _SIRT_ITERATIONS
 
     def told(before: int, share: int) -> Progress | None:
