@@ -18,11 +18,23 @@ if TYPE_CHECKING:
     from semrt.data import Micrograph, PixelSize
     from semrt.scan import ScanPath
 
-__all__ = ["scan"]
+__all__ = ["scan", "whole_micrograph"]
 
 
-class _ListsPatterns(click.Command):
-    """Its help ends with the patterns, which are only imported for it."""
+PLAN = "plan"  # what comes first is a pattern's name, and this is none
+
+
+class _Scan(click.Command):
+    """Its help ends with the patterns, which are only imported for it; `plan` in the place of one is a command."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        if args[:1] == [PLAN]:
+            from semrt.cli.scan_plan import plan
+
+            return plan.make_context(f"{info_name} {PLAN}", args[1:], parent, **extra)
+        return super().make_context(info_name, args, parent, **extra)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         from semrt.scan import PATTERNS
@@ -47,7 +59,7 @@ MICROSECONDS = click.FloatRange(min=0)
 SHORT = {"obi": "open-beam-interface", "freescan": "de-freescan", "fei": "fei-stream"}
 
 
-@click.command(cls=_ListsPatterns, short_help="Draw a scan path, or take the sparse scan of an image.")
+@click.command(cls=_Scan, short_help="Draw a scan path, or take the sparse scan of an image.")
 @click.argument("pattern")
 @click.option("--list", is_flag=True, is_eager=True, expose_value=False, callback=_list, help="List the patterns.")
 @click.option("--shape", type=_values.shape, metavar="ROWSxCOLUMNS", help="Of the field.  [default: 512x512]")
@@ -91,11 +103,13 @@ def scan(
     Written are the samples in order (.csv), what the instrument must know (.json) and the visited pixels (_mask.tif).
     With --sample, the CSV has the recorded intensities too, and the scan is also left as .npz; `semrt infer` reads
     both.
+
+    Which pattern and coverage would serve an image best says `semrt scan plan`.
     """
     from semrt.io import scan_csv
     from semrt.scan import INSTRUMENTS
 
-    micrograph = None if image is None else _micrograph(image)
+    micrograph = None if image is None else whole_micrograph(image)
     if probe_sigma and micrograph is None:
         raise InvalidOption("--probe-sigma: is of the probe that records an image; give one with --sample")
     instruments = tuple(SHORT.get(name, name) for name in instruments)
@@ -115,7 +129,8 @@ def scan(
     _print(path, files, told, as_json=as_json)
 
 
-def _micrograph(image: Path) -> Micrograph:
+def whole_micrograph(image: Path) -> Micrograph:
+    """Read an image of which every pixel was measured.  Raises InvalidValue, and what reading does."""
     from semrt import io
     from semrt.data import Micrograph
 
