@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from semrt.data import OnDisk, PixelSize, TiltSeries, Tomogram, Volume
     from semrt.tasks import NetworkTask, Solver
 
-__all__ = ["Tilts", "angles", "read_tilted", "takes_tilts"]
+__all__ = ["Angles", "Tilts", "angles", "read_tilted", "takes_tilts"]
 
 MOST = 1000  # tilts; more is a slip of the fingers
 NUMBER = r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?"
@@ -45,6 +45,16 @@ class Tilts:
     def given(self) -> list[str]:
         """The flags that were."""
         return [f"--{name.replace('_', '-')}" for name, value in vars(self).items() if value is not None]
+
+
+class Angles(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic from click 8.3 on
+    """Tilts as `angles` reads them; what is wrong with a file of them is no misuse of the flag."""
+
+    name = "angles"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
+        """Read them, once."""
+        return value if isinstance(value, tuple) else angles(value)
 
 
 def angles(typed: str) -> tuple[float, ...]:
@@ -100,7 +110,8 @@ def read_tilted(source: Path, given: Tilts, reading: Mapping[str, Any]) -> Any:
         if isinstance(held, TiltSeries | Tomogram):
             return _as_told(held, given)
     except (InvalidShape, InvalidValue, InvalidOption) as why:
-        raise _naming(source, why) from why
+        _name(source, why)
+        raise
     return held
 
 
@@ -120,7 +131,8 @@ def _on_disk(source: Path, pixels: Any, volume_of: Any, given: Tilts, pixel_size
     try:
         first = made(np.ascontiguousarray(pixels[:, :1], np.float32))
     except (InvalidShape, InvalidValue, InvalidOption) as why:
-        raise _naming(source, why) from why
+        _name(source, why)
+        raise
     turned = isinstance(first, Tomogram) and first.metadata.get("axis_order", "zyx") != "zyx"
     return OnDisk(pixels, 0 if turned else 1, made)
 
@@ -202,7 +214,7 @@ def _hint(source: Path) -> str:
     return f"give --tilt-range -60 60 of a tomogram, or {of_series}"
 
 
-def _naming(source: Path, why: Exception) -> Exception:
+def _name(source: Path, why: Exception) -> None:
+    """Put the file's name before what is wrong with its contents."""
     if str(source) not in str(why):
         why.args = (f"{source}: {why}",)
-    return why

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from semrt.cli._energies import energies
-from semrt.cli._tilts import Tilts, angles
+from semrt.cli._tilts import Angles, Tilts
 from semrt.cli._values import pixel_size, settings_of, voxel
 from semrt.errors import InvalidOption
 
@@ -42,7 +42,7 @@ FLAGS = ("denoise", "variant", "network", "max_iterations", "max_seconds", "seed
 @click.option("--unvisited", type=float, metavar="VALUE", help="Intensity where the probe did not go, such as 0.")
 @click.option("--pixel-size", type=pixel_size, metavar="LENGTH", help="Such as 0.02nm; replaces what the file says.")
 @click.option("--energies", type=energies, metavar="KEV", help='Of a stack\'s images: "5,6,8", 5:35, or a text file.')
-@click.option("--angles", type=angles, metavar="DEG", help="Of a tilt series: a .tlt file, -60:60:2, or -60,-57,...")
+@click.option("--angles", type=Angles(), metavar="DEG", help="Of a tilt series: a .tlt file, -60:60:2, or -60,-57,...")
 @click.option("--tilt-range", type=float, nargs=2, metavar="LOW HIGH", help="Of the tilts of a tomogram, in degrees.")
 @click.option("--axis-offset", type=float, metavar="PX", help="Where the tilt axis is, from a detector's middle.")
 @click.option("--axes", type=click.Choice(["zyx", "yzx"]), help="Order in files of tomograms; yzx is that of IMOD.")
