@@ -16,6 +16,7 @@ __all__ = [
     "LOSSES",
     "charbonnier",
     "dissimilarity",
+    "gaussian_blur",
     "laplace_likelihood",
     "mean_over_stacks",
     "negative_gain",
@@ -85,13 +86,9 @@ def dissimilarity(predicted: Tensor, target: Tensor, data_range: Tensor) -> Tens
 
     predicted, target: (n, 1, h, w), 11 px or more each way.  data_range: (n,), what counts as 1.
     """
-    away = torch.arange(-5, 6, dtype=target.dtype, device=target.device)
-    taps = torch.exp(-0.5 * (away / 1.5).square())
-    taps = taps / taps.sum()
 
     def smooth(image: Tensor) -> Tensor:
-        along_y = functional.conv2d(image, taps[None, None, :, None])
-        return functional.conv2d(along_y, taps[None, None, None])
+        return _convolved(image, 5, 1.5)
 
     scale = data_range[:, None, None, None]
     x, y = predicted / scale, target / scale
@@ -102,6 +99,11 @@ def dissimilarity(predicted: Tensor, target: Tensor, data_range: Tensor) -> Tens
     similarity = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
     similarity = similarity / ((mean_x.square() + mean_y.square() + c1) * (var_x + var_y + c2))
     return 1 - similarity.mean()
+
+
+def gaussian_blur(images: Tensor, *, radius: int, sigma: float) -> Tensor:
+    """Convolve with a Gaussian of 2·radius + 1 px each way, mirrored at the border; (n, 1, h, w), same shape."""
+    return _convolved(functional.pad(images, (radius,) * 4, mode="reflect"), radius, sigma)
 
 
 def thickness_loss(predicted: Tensor, target: Tensor, *, aluminium_weight: float = 0.1) -> Tensor:
@@ -147,6 +149,14 @@ def laplace_likelihood(predicted: Tensor, target: Tensor, *, floor: float, beta:
     sigma = torch.sqrt((2 * log_sigma).exp() + floor**2)
     cost = math.sqrt(2) * (estimate - target).abs() / sigma + sigma.log()
     return (sigma.detach() ** beta * cost).mean()
+
+
+def _convolved(images: Tensor, radius: int, sigma: float) -> Tensor:
+    """The Gaussian mean about each pixel of (n, 1, h, w) that has `radius` neighbours on all sides."""
+    away = torch.arange(-radius, radius + 1, dtype=images.dtype, device=images.device)
+    taps = torch.exp(-0.5 * (away / sigma).square())
+    taps = taps / taps.sum()
+    return functional.conv2d(functional.conv2d(images, taps[None, None, :, None]), taps[None, None, None])
 
 
 LOSSES = {"gain": negative_gain, "charbonnier": charbonnier}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from semrt.errors import InvalidOption
 
-__all__ = ["Budget", "Schedule"]
+__all__ = ["Budget", "Schedule", "StagedSchedule"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,24 @@ class Schedule:
     def ema_decay_at(self, step: int) -> float:
         """Young averages forget faster: the first weights are worth nothing."""
         return min(self.ema_decay, (1 + step) / (10 + step))
+
+
+@dataclass(frozen=True)
+class StagedSchedule(Schedule):
+    """Equal stages, each at a constant rate for its first half and then down to it over `steps_down`, in equal steps.
+
+    stages: rate of each, relative to the learning rate.  Nothing warms up; `final` has no meaning here.
+    github.com/Jeffrey-Ede/partial-STEM.
+    """
+
+    stages: tuple[float, ...] = (1.0,)
+    steps_down: int = 8
+
+    def learning_rate_at(self, step: int, spent: float) -> float:
+        """spent: fraction of the budget, from 0 to 1."""
+        stage, within = divmod(min(spent, 1 - 1e-9) * len(self.stages), 1)
+        down = int(self.steps_down * max(0.0, 2 * within - 1)) / self.steps_down
+        return self.learning_rate * self.stages[int(stage)] * (1 - down)
 
 
 @dataclass(frozen=True)

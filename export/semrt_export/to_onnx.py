@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import warnings
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ import numpy as np
 import onnx
 import torch
 from torch import nn
+from torch.nn.utils.parametrize import is_parametrized, type_before_parametrizations
 
 from semrt.errors import SemrtError
 
@@ -37,7 +39,7 @@ def to_onnx(network: nn.Module, *, channels: int, multiple: int) -> onnx.ModelPr
     rows, columns = (multiple * torch.export.Dim(name, min=1) for name in ("rows", "columns"))
     with _quiet():
         exported = torch.onnx.export(
-            network.eval().cpu(),
+            _folded(network.eval().cpu()),
             # No two sizes alike, and a batch above one: equal or single sizes might be taken for constants.
             (torch.zeros(2, channels, 3 * multiple, 5 * multiple),),
             dynamo=True,
@@ -92,6 +94,21 @@ def strip(graph: onnx.ModelProto) -> None:
     for part in (graph, body, *body.node, *body.initializer, *body.input, *body.output):
         part.doc_string = ""
         del part.metadata_props[:]
+
+
+def _folded(network: nn.Module) -> nn.Module:
+    """The network with its weights as numbers, where it computes them anew at each run, as normalised ones are."""
+    if not any(is_parametrized(layer) for layer in network.modules()):
+        return network
+    network = copy.deepcopy(network)
+    for layer in [layer for layer in network.modules() if is_parametrized(layer)]:
+        values = {name: getattr(layer, name).detach() for name in layer.parametrizations}
+        # Not torch's remove_parametrizations: a copy shares its class with the original, which that would damage.
+        layer.__class__ = type_before_parametrizations(layer)
+        del layer.parametrizations
+        for name, value in values.items():
+            layer.register_parameter(name, nn.Parameter(value))
+    return network
 
 
 def _pixel_unshuffle(image: Any, downscale_factor: int) -> Any:

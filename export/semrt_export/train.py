@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from semrt.errors import DeviceUnavailable, InvalidOption, SemrtError
 from semrt_export.data.pool import Sample, SamplePool, filling
+from semrt_export.objective import Objective, objective_of
 from semrt_export.run_folder import RunFolder, environment, load, save
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ class Recipe(Protocol):
     """What one model needs, and no other has: data, network, loss and proof.
 
     It may say its `task`, of those that semrt.tasks knows, where that is not called as the model is, and its
-    `half_precision_limit`, the relative RMS by which the graph in half precision may differ.
+    `half_precision_limit`, the relative RMS by which the graph in half precision may differ. It may have an
+    `objective()` in place of `loss`: a new Objective, for a loss that remembers, or an opponent that learns too.
     """
 
     @property
@@ -170,6 +172,7 @@ class _State:
     network: nn.Module
     averaged: nn.Module
     optimiser: torch.optim.Optimizer
+    objective: Objective
     device: str
     step: int = 0
     seconds: float = 0.0
@@ -184,7 +187,7 @@ class _State:
         optimiser = torch.optim.AdamW(
             network.parameters(), recipe.schedule.learning_rate, weight_decay=decay, fused=True
         )
-        return cls(network, averaged, optimiser, device)
+        return cls(network, averaged, optimiser, objective_of(recipe).to(device), device)
 
     @classmethod
     def resumed(cls, recipe: Recipe, run: RunFolder, device: str) -> _State:
@@ -192,18 +195,21 @@ class _State:
         saved = load(run.checkpoint)
         for part in ("network", "averaged", "optimiser"):
             getattr(state, part).load_state_dict(saved[part])
+        state.objective.load_state_dict(saved.get("objective", {}))  # older checkpoints have none
         state.step, state.seconds, state.best = saved["step"], saved["seconds"], saved["best"]
         for table in ("curve", "held_out"):
             run.drop_rows_after(table, state.step)
         return state
 
     def save(self, run: RunFolder) -> None:
-        parts = {part: getattr(self, part).state_dict() for part in ("network", "averaged", "optimiser")}
+        named = ("network", "averaged", "optimiser", "objective")
+        parts = {part: getattr(self, part).state_dict() for part in named}
         save(run.checkpoint, parts | {"step": self.step, "seconds": self.seconds, "best": self.best})
 
-    def advance(self, recipe: Recipe, samples: Sequence[Sample], spent: float) -> tuple[float, float]:
+    def advance(
+        self, schedule: Schedule, samples: Sequence[Sample], spent: float, rng: np.random.Generator
+    ) -> tuple[float, float]:
         """One step; returns loss and norm of the gradient."""
-        schedule = recipe.schedule
         for group in self.optimiser.param_groups:
             group["lr"] = schedule.learning_rate_at(self.step, spent)
         inputs = torch.from_numpy(np.stack([sample.inputs for sample in samples])).to(self.device).float()
@@ -211,13 +217,14 @@ class _State:
         # On a CPU bfloat16 is ten times slower than float32.
         with torch.autocast(self.device, torch.bfloat16, enabled=self.device == "cuda"):
             predicted = self.network(inputs)
-        loss = recipe.loss(predicted.float(), inputs, target)
+        loss = self.objective(predicted.float(), inputs, target, spent, rng)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), schedule.largest_gradient)
         if not torch.isfinite(norm):
             raise SemrtError(f"step {self.step}: the gradient is not finite; lower the learning rate of the recipe")
         self.optimiser.step()
+        self.objective.learn()
         with torch.no_grad():
             decay = schedule.ema_decay_at(self.step)
             for mean, value in zip(self.averaged.parameters(), self.network.parameters(), strict=True):
@@ -255,14 +262,16 @@ def _loop(
             working()  # raises when a process that makes samples has failed
             indices = pool.indices()
         rng = np.random.default_rng((seed, state.step))
-        samples = [recipe.augment(sample, rng) for sample in pool.draw(rng, recipe.schedule.batch, indices)]
-        loss, norm = state.advance(recipe, samples, spent)
+        drawn = state.objective.draw(pool, rng, recipe.schedule.batch, indices)
+        samples = [recipe.augment(sample, rng) for sample in drawn]
+        loss, norm = state.advance(recipe.schedule, samples, spent, rng)
         state.seconds = time.monotonic() - started
         losses.append(loss)
         if state.step % LOG_EVERY == 0:
             rate = state.optimiser.param_groups[0]["lr"]
             row = {"step": state.step, "seconds": state.seconds, "loss": float(np.mean(losses))}
-            run.append("curve", row | {"gradient_norm": norm, "learning_rate": rate, "pool": len(indices)})
+            row |= {"gradient_norm": norm, "learning_rate": rate, "pool": len(indices)}
+            run.append("curve", row | dict(state.objective.figures()))
             report(f"step {state.step}  {state.seconds:.0f} s  loss {row['loss']:.4f}  pool {len(indices)}")
             losses.clear()
         if time.monotonic() - evaluated > evaluate_every:

@@ -29,6 +29,7 @@ TASKS = {
     "columns": "semrt.tasks.columns:Columns",
     "dip": "semrt.tasks.dip:DeepImagePrior",
     "infill": "semrt.tasks.infill:Infill",
+    "infill-published": "semrt.tasks.published_infill:PublishedInfill",
     "kriging": "semrt.tasks.kriging:Kriging",
     "layers": "semrt.tasks.layer_solvers:LayersByMarkovField",
     "layers-ml": "semrt.tasks.layer_solvers:LayersByLikelihood",

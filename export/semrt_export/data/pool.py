@@ -79,12 +79,16 @@ class SamplePool:
 
         Raises SemrtError when none of them is left.
         """
-        drawn: list[Sample] = []
+        return [sample for _, sample in self.draw_named(rng, count, among)]
+
+    def draw_named(self, rng: np.random.Generator, count: int, among: Sequence[int]) -> list[tuple[int, Sample]]:
+        """As `draw`, each sample after its index."""
+        drawn: list[tuple[int, Sample]] = []
         for index in rng.choice(among, size=100 * count) if len(among) else ():
             if len(drawn) == count:
                 return drawn
             if self.path(index).exists():
-                drawn.append(self.read(index))
+                drawn.append((int(index), self.read(index)))
         raise SemrtError(f"{self.folder}: no training samples; make some first with --make-pool")
 
     def fill(self, make: Callable[[int], Sample], count: int, *, first: int = 0, stride: int = 1) -> Iterator[int]:

@@ -22,7 +22,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["PATTERNS", "HeldOutScan", "SparseScanMaker", "held_out_scans", "random_visited"]
+__all__ = [
+    "PATTERNS",
+    "HeldOutScan",
+    "SparseScanMaker",
+    "held_out_scans",
+    "partially_exposed",
+    "random_visited",
+]
 
 PATTERNS = {  # how often each is drawn; spirals are what fast scan coils do best
     "archimedean": 3,
@@ -68,7 +75,9 @@ class SparseScanMaker:
             recorded = detector.random_noise(clean, rng)
         visited = random_visited(rng, shape, self.coverage)
         if rng.random() < 0.08:
-            return _sample(_partially_exposed(recorded, visited, rng), clean)
+            sigma = rng.uniform(0.5, 0.9)
+            exposure = cv2.GaussianBlur(visited.astype(np.float32), (3, 3), sigma)
+            return _sample(partially_exposed(recorded, exposure, rng), clean)
         return _sample(SparseScan(recorded, visited), clean)
 
 
@@ -127,15 +136,14 @@ def random_visited(
     raise EmptyScan("window of the scan")
 
 
-def _partially_exposed(
-    recorded: NDArray[np.float32], visited: NDArray[np.bool_], rng: np.random.Generator
+def partially_exposed(
+    recorded: NDArray[np.float32], exposure: NDArray[np.float32], rng: np.random.Generator
 ) -> SparseScan:
     """The scan of a probe wider than a pixel: neighbours of the path get part of the exposure, and more noise.
 
     The signal of an exposure e is e·(e·I + 2(1 - e)·u·(I blurred)), u uniform in [0, 1].
     Ede 2020, doi:10.1038/s41598-020-65261-0.
     """
-    exposure = cv2.GaussianBlur(visited.astype(np.float32), (3, 3), rng.uniform(0.5, 0.9))
     around = cv2.GaussianBlur(recorded, (5, 5), 2.5)
     spurious = 2 * rng.random(recorded.shape, np.float32) * around
     signal = exposure * (exposure * recorded + (1 - exposure) * spurious)

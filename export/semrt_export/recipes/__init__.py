@@ -18,6 +18,8 @@ __all__ = ["RECIPES", "recipe"]
 RECIPES = {
     "columns": "semrt_export.recipes.columns:ColumnsRecipe",
     "infill": "semrt_export.recipes.infill:InfillRecipe",
+    "infill-published": "semrt_export.recipes.published_infill:PublishedInfillRecipe",
+    "infill-published-adversarial": "semrt_export.recipes.published_infill:AdversarialInfillRecipe",
     "layers-network": "semrt_export.recipes.layers:LayersRecipe",
     "layers-3conv": "semrt_export.recipes.published_layers:ConvolutionsRecipe",
     "layers-hybrid": "semrt_export.recipes.published_layers:HybridRecipe",
