@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
+    "CacheUnusable",
     "DeviceUnavailable",
     "EmptyScan",
     "InputNotFound",
@@ -160,7 +161,19 @@ class DeviceUnavailable(SemrtError, RuntimeError):
 
     def __init__(self, device: str, why: object, cure: str) -> None:
         self.cause = f"device {device!r} cannot be used: {_one_line(why)}"
+        self.cure = cure
         super().__init__(f"{self.cause}; {cure}")
+
+
+class CacheUnusable(SemrtError, OSError):
+    """The folder that keeps engines cannot be used: others may write into it, or nobody may."""
+
+    exit_code = 5
+
+    def __init__(self, folder: str | Path, why: object) -> None:
+        super().__init__(
+            f"{folder}: engines cannot be kept here ({_one_line(why)}); set SEMRT_CACHE to a folder of your own"
+        )
 
 
 class MissingDependency(SemrtError, ImportError):

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
 from semrt import models
+from semrt.backends import tensorrt
 from semrt.backends.base import Device, Session, parse_device, warm_up
 from semrt.backends.gate import admit
 from semrt.errors import DeviceUnavailable, InvalidOption, MissingDependency, OutOfMemory
@@ -21,8 +22,9 @@ __all__ = ["AUTO", "BACKENDS", "Device", "Session", "open_session", "parse_devic
 BACKENDS = {
     "cpu": "semrt.backends.onnxruntime:open_onnxruntime",
     "cuda": "semrt.backends.onnxruntime:open_onnxruntime",
+    "tensorrt": "semrt.backends.tensorrt:open_tensorrt",
 }
-AUTO = ("cuda", "cpu")  # fastest first; the last one is always there
+AUTO = ("cuda", "cpu")  # fastest first; the last one is always there. TensorRT before them, where an engine is built
 
 
 def open_session(
@@ -31,7 +33,8 @@ def open_session(
     """Open a model on a device; what the session says of its device is what was checked, not what was asked.
 
     A session that does not give the numbers that it should, see semrt.backends.gate, counts as unavailable.
-    model: a name or a folder.  device: "cpu", "cuda", "cuda:1", or "auto" for the fastest that really opens.
+    model: a name or a folder.
+    device: "cpu", "cuda", "cuda:1", "tensorrt", or "auto" for the fastest that really opens; no session builds engines.
     threads: CPU threads; one for each physical core when None.  precision: "fp32" or one of the model's variants.
     Raises ModelNotFound, ModelDamaged, InvalidOption, DeviceUnavailable, MissingDependency, OutOfMemory.
     """
@@ -39,7 +42,7 @@ def open_session(
         raise InvalidOption(f"threads: expected 1 or more, got {threads}")
     folder = models.find(model)
     manifest = models.Manifest.read(folder)
-    wanted = [Device(kind) for kind in AUTO] if device == "auto" else [parse_device(device, BACKENDS)]
+    wanted = _places(manifest, precision) if device == "auto" else [parse_device(device, BACKENDS)]
     reason = "as asked" if device != "auto" else "the fastest there is"
     for place in wanted:
         module, function = BACKENDS[place.kind].split(":")
@@ -53,8 +56,22 @@ def open_session(
             reason = f"because {error.cause if isinstance(error, DeviceUnavailable) else error}"
         else:
             session.reason += f"; {compared}" if compared else ""
+            if device == "auto" and place.kind in AUTO:
+                session.reason += _advice(folder, manifest, precision)
             break
     return cast("Session", session)
+
+
+def _places(manifest: models.Manifest, precision: str) -> list[Device]:
+    built = tensorrt.has_engine(manifest, precision)
+    return [Device(kind) for kind in (("tensorrt", *AUTO) if built else AUTO)]
+
+
+def _advice(folder: Path, manifest: models.Manifest, precision: str) -> str:
+    """Which command makes it faster, where one does."""
+    if tensorrt.has_engine(manifest, precision) or not tensorrt.could_build():
+        return ""
+    return f"; TensorRT is installed: {tensorrt.build_command(folder, manifest, precision)} builds its engine"
 
 
 def _admitted(session: Session, folder: Path) -> str:

@@ -26,6 +26,8 @@ COMMANDS = {
     "models": "semrt.cli.models:models",
     "demo": "semrt.cli.demo:demo",
     "bench": "semrt.cli.bench:bench",
+    "build": "semrt.cli.build:build",
+    "cache": "semrt.cli.cache:cache",
     "doctor": "semrt.cli.doctor:doctor",
 }
 ENTRY_POINTS = "semrt.commands"  # where an installed distribution adds commands: semrt_export adds train and export

@@ -1,0 +1,178 @@
+"""TensorRT on NVIDIA cards, with engines that `semrt build` made here; it never builds unasked."""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import sys
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+from semrt import models
+from semrt.backends import tensorrt_toolchain
+from semrt.backends.engine_cache import EngineCache
+from semrt.backends.tensorrt_toolchain import Graph, Recipe
+from semrt.errors import CacheUnusable, DeviceUnavailable, InvalidShape, InvalidValue, ModelNotFound, SemrtError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+    from numpy.typing import NDArray
+
+    from semrt.backends.base import Device
+    from semrt.backends.tensorrt_toolchain import Profile, Runner, Toolchain
+    from semrt.models import Manifest
+
+__all__ = ["TensorrtSession", "build_command", "could_build", "has_engine", "installed", "open_tensorrt"]
+
+
+def open_tensorrt(
+    folder: Path,
+    manifest: Manifest,
+    device: Device,
+    *,
+    threads: int | None = None,
+    precision: str = "fp32",
+    reason: str = "",
+) -> TensorrtSession:
+    """Open the engine of a model that was built for this card; threads are those of the card.
+
+    Raises MissingDependency, DeviceUnavailable (also where none is built), ModelDamaged, OutOfMemory, InvalidOption,
+    CacheUnusable.
+    """
+    graph = Graph.read(folder, manifest, precision)
+    toolchain = tensorrt_toolchain.toolchain_for(device)
+    recipe = Recipe.of(graph, manifest, precision, toolchain)
+    cache = EngineCache()
+    build = f"run: {build_command(folder, manifest, precision, device)}"
+    kept = cache.load(recipe.key)
+    if kept is None or not kept.meta.get("gate", {}).get("passed"):
+        what = f"{manifest.name} {manifest.version} in {precision}"
+        raise DeviceUnavailable(str(device), f"no engine is built for {what}", f"{build}, or choose --device cuda")
+    try:
+        runner = toolchain.open(kept.content, graph)
+    except DeviceUnavailable as error:
+        cache.remove(recipe.key)  # whole, and yet of no use
+        raise DeviceUnavailable(str(device), error.cause.partition(": ")[2], build) from error
+    why = f"{reason or f'{device}, as asked'}; engine {recipe.key[:12]} of {kept.meta.get('when', 'unknown date')}"
+    return TensorrtSession.of(manifest, device, precision, toolchain, runner, why)
+
+
+@dataclass(eq=False)
+class TensorrtSession:
+    """An engine opened by TensorRT; see backends.base.Session.
+
+    batches: the numbers of tiles that one call of the runner takes, ascending.
+    """
+
+    manifest: Manifest
+    device: str
+    reason: str
+    runtime: str
+    precision: str
+    sha256: str
+    threads: int | None
+    runner: Runner | None
+    batches: tuple[int, ...]
+
+    @classmethod
+    def of(
+        cls, manifest: Manifest, device: Device, precision: str, toolchain: Toolchain, runner: Runner, reason: str
+    ) -> TensorrtSession:
+        """Wrap a runner."""
+        return cls(
+            manifest=manifest,
+            device=str(device),
+            reason=reason,
+            runtime=f"tensorrt {toolchain.version} on {toolchain.gpu}",
+            precision=precision,
+            sha256=manifest.file(precision)[1],
+            threads=None,
+            runner=runner,
+            batches=tuple(sorted({largest[0] for _, _, largest in runner.profiles})),
+        )
+
+    def run(self, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Run the network, (n, c, h, w) float32 -> (n, k, h, w) float32, in batches that the engine was built for."""
+        runner = self.runner  # kept while it runs, whoever closes the session meanwhile
+        if runner is None:
+            raise SemrtError(f"{self.manifest.name}: the session is closed; open it again")
+        self._check(tiles, runner.profiles)
+        parts, start = [], 0
+        while start < len(tiles):
+            size = max(itertools.takewhile((len(tiles) - start).__ge__, self.batches), default=self.batches[0])
+            part = np.ascontiguousarray(tiles[start : start + size])
+            if len(part) < size:  # an engine that takes no fewer
+                part = np.concatenate([part, np.repeat(part[-1:], size - len(part), axis=0)])
+            parts.append(runner.run(part)[: len(tiles) - start])
+            start += size
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def close(self) -> None:
+        """Give the card's memory back."""
+        runner, self.runner = self.runner, None
+        if runner is not None:
+            runner.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _check(self, tiles: NDArray[np.float32], profiles: tuple[Profile, ...]) -> None:
+        smallest, _, largest = profiles[0]
+        channels, multiple = len(self.manifest.input_channels), self.manifest.multiple
+        fits = tiles.ndim == 4 and tiles.shape[0] > 0 and tiles.shape[1] == channels
+        for side, low, high in zip(tiles.shape[-2:], smallest[-2:], largest[-2:], strict=False):
+            fits = fits and low <= side <= high and (low == high or side % multiple == 0)
+        if not fits:
+            allowed = (
+                str(high) if low == high else f"a multiple of {multiple} up to {high}"
+                for low, high in zip(smallest[-2:], largest[-2:], strict=True)
+            )
+            hint = "which is what the engine was built for; leave --tile out, or choose --device cuda"
+            raise InvalidShape("tiles", f"(n, {channels}, {', '.join(allowed)})", tiles.shape, hint)
+        if tiles.dtype != np.float32:
+            raise InvalidValue("tiles", "float32", tiles.dtype)
+
+
+def has_engine(manifest: Manifest, precision: str) -> bool:
+    """Whether an engine was built from this graph, for whatever card; nothing of NVIDIA's is loaded to find out."""
+    sha256 = manifest.file(precision)[1]
+    try:
+        return any(entry.meta.get("onnx") == sha256 for entry in EngineCache().entries())
+    except CacheUnusable:
+        return False
+
+
+def installed() -> bool:
+    """Whether TensorRT is installed; it is looked for, not imported."""
+    return any(find_spec(name) is not None for name in ("tensorrt", "tensorrt_bindings"))
+
+
+def could_build() -> bool:
+    """Whether a build may succeed: TensorRT is installed, and an NVIDIA driver is there."""
+    if not installed():
+        return False
+    try:
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return False
+    return True
+
+
+def build_command(folder: Path, manifest: Manifest, precision: str, device: Device | None = None) -> str:
+    """The command that builds a model's engine."""
+    try:
+        name = manifest.name if models.find(manifest.name) == folder else f'"{folder}"'
+    except ModelNotFound:
+        name = f'"{folder}"'
+    command = f"semrt build {name}" if precision == "fp32" else f"semrt build {name} --precision {precision}"
+    return command if device is None or device.index == 0 else f"{command} --device {device}"
