@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from semrt.cli._energies import energies
-from semrt.cli._tilts import Angles, Tilts
-from semrt.cli._values import pixel_size, settings_of, voxel
-from semrt.errors import InvalidOption
+from semrt.cli._tilts import Angles
+from semrt.cli._values import pixel_size, voxel
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from semrt.backends import Session
     from semrt.cli._batch import Summary
-    from semrt.cli._kinds import Kind
+    from semrt.cli._job import Job
     from semrt.tasks import Solver
 
 __all__ = ["infer"]
 
 FILE = click.Path(path_type=Path)
-FLAGS = ("denoise", "variant", "network", "max_iterations", "max_seconds", "seed", "thickness")
-"""Options of a model that have a flag of their own."""
 
 
 @click.command(short_help="Run a model on files.")
@@ -89,94 +82,31 @@ def infer(model: str, inputs: tuple[str, ...], **given: Any) -> int:
     no tilt measured (_inferred.mrc). Inputs are never touched. The names of the results go to stdout, all else to
     stderr.
     """
-    from semrt import engine, io
+    from semrt import io
     from semrt.cli import _results
-    from semrt.cli._batch import Batch
-    from semrt.cli._kinds import checked_making, checked_saves
+    from semrt.cli._job import Job, leave
 
-    if given["skip_existing"] and given["overwrite"]:
-        raise InvalidOption("--skip-existing and --overwrite contradict each other; give one of them")
-    settings = {name: given[name] for name in ("tile", "batch", "fallback", "device", "threads")} | _task_options(given)
-    name, kind = _name_and_kind(model, given["device"], given["precision"], given["solver"])
-    saves = checked_saves(name, kind, given["saves"])
-    making = checked_making(name, kind, {"voxel": given["voxel"]})
-    sources = io.expand_inputs(inputs, recursive=given["recursive"])
-    targets = io.output_paths(sources, name, given["output"], _suffix(given["suffix"]), kind.FORMATS)
+    job = Job.of(model, given)
+    targets = job.targets(io.expand_inputs(inputs, recursive=given["recursive"]))
     there = {source: target for source, target in targets.items() if given["skip_existing"] and target.exists()}
     skipped = [source for source, target in there.items() if not _results.was_interrupted(target)]
     targets = {source: target for source, target in targets.items() if source not in skipped}
-    preview = given["preview"] or given["spectra"]
     if not (given["overwrite"] or given["skip_existing"]):
-        _results.refuse_existing(targets.values(), preview=preview, kind=kind, saves=saves)
-    how = {name: given[name] for name in ("threads", "precision", "solver")}
-    with engine.open_model(model, given["device"], **how) as opened:
-        batch = Batch(
-            opened,
-            header=_header(name, opened, kind.INPUT, len(targets), len(skipped)),
-            reading={key: given[key] for key in ("mask", "unvisited", "pixel_size")},
-            energies=given["energies"],
-            tilts=Tilts(*(given[name] for name in ("angles", "tilt_range", "axis_offset", "axes"))),
-            settings=settings,
-            overwrite=given["overwrite"],
-            preview=preview,
-            spectra=given["spectra"],
-            saves=saves,
-            making=making,
-            redone=set(there.values()),
-        )
+        job.refuse_existing(targets.values())
+    with job.batch(lambda opened: _header(job, opened, len(targets), len(skipped)), set(there.values())) as batch:
         summary = batch.run(targets)
     summary.skipped = [str(source) for source in skipped]
-    _print(name, summary, as_json=given["as_json"])
-    if summary.abandoned:
-        sys.stdout.flush()
-        os._exit(summary.exit_code)  # Python would wait for the stages, or fall over those that are in C++
-    return summary.exit_code
+    _print(job.name, summary, as_json=given["as_json"])
+    return leave(summary)
 
 
-def _task_options(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Take the options that the model's task knows; the engine refuses others."""
-    import inspect
+def _header(job: Job, opened: Session | Solver, todo: int, skipped: int) -> str:
+    """Say what is to be done, and where."""
+    from semrt.cli._job import where_text
 
-    from semrt import engine
-
-    options = settings_of(given["pairs"])
-    ours = {*inspect.signature(engine.infer).parameters, *inspect.signature(engine.infer_many).parameters, *FLAGS}
-    for name in options:
-        if name in ours:
-            raise InvalidOption(f"--set {name}: is for further options of a model alone; see semrt infer --help")
-    return options | {name: given[name] for name in FLAGS if given[name] is not None and given[name] is not False}
-
-
-def _name_and_kind(model: str, device: str, precision: str, solver: str | None) -> tuple[str, Kind]:
-    """Find the model before any work: what results are named after it, and of which kind they are."""
-    from semrt import engine
-    from semrt.cli._kinds import kind_of
-    from semrt.engine.solver_road import name_of
-    from semrt.models import Manifest
-    from semrt.tasks import find_task, result_of
-
-    found = engine.find_model(model, device, precision, solver)
-    if not isinstance(found, Path):
-        return name_of(found), kind_of(result_of(found))
-    manifest = Manifest.read(found)
-    return manifest.name, kind_of(result_of(find_task(manifest.task)))
-
-
-def _suffix(given: str | None) -> str | None:
-    return None if given is None else f".{given.removeprefix('.').lower()}"
-
-
-def _header(name: str, opened: Session | Solver, what: str, todo: int, skipped: int) -> str:
-    """Say what is to be done, and where; of a solver for several devices only its results know that."""
-    from semrt.backends import Session
-    from semrt.tasks import devices_of
-
-    if isinstance(opened, Session):
-        where = f" on {opened.reason}"
-    else:
-        where = " on the cpu" if devices_of(opened) == ("cpu",) else ""
+    what = job.kind.INPUT if todo == 1 else f"{job.kind.INPUT}s"
     left = f" ({skipped} there already)" if skipped else ""
-    return f"{todo} {what if todo == 1 else what + 's'}{left} with {name}{where}"
+    return f"{todo} {what}{left} with {job.name}{where_text(opened)}"
 
 
 def _print(name: str, summary: Summary, *, as_json: bool) -> None:
