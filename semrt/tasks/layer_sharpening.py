@@ -33,8 +33,6 @@ BLURS = 0.15
 """[px], between those tried."""
 TURNS = 4
 """Of layers and optics, at most."""
-MOST_ROUNDS = 4
-"""Of the kernel."""
 MOST_ALIKE = 25
 """Pixels of a region that are trusted to tell of the same thickness."""
 DARKEST = 0.05
@@ -59,6 +57,7 @@ class _Model:
 
     energies: NDArray[np.float64]
     table: LayerTable
+    fine: LayerTable
     variant: str
     noise: float
     smoothness: LayerSmoothness
@@ -68,17 +67,19 @@ class _Model:
         return backscatter(thickness, self.energies, variant=self.variant)
 
     def found(
-        self, measured: Images, thickness: Images, optics: Optics, *, rounds: int = MOST_ROUNDS, doubt: bool = False
+        self, measured: Images, thickness: Images, optics: Optics, *, doubt: bool = False, search: bool = False
     ) -> SharpLayers:
+        """doubt: tell it too.  search: be quick, as costs alone are looked at."""
+        # Behind blur, regions that may be anything take over what is wrong of their neighbours.
         return sharpen_layers(
             measured,
-            self.table,
+            self.table if optics.taps.shape[2] > 1 else self.fine,
             thickness,
             optics.taps,
             signals=self.signals,
             deviation=self.deviation(measured),
             smoothness=self.smoothness,
-            rounds=rounds,
+            rounds=2 if search else 4,
             doubt=doubt,
             n_threads=self.n_threads,
         )
@@ -104,7 +105,7 @@ class _Model:
 
         def cost(step: int) -> float:
             if step not in found:
-                found[step] = self.found(measured, thickness, replace(optics, blur=step * BLURS), rounds=2)
+                found[step] = self.found(measured, thickness, replace(optics, blur=step * BLURS), search=True)
             return found[step].cost
 
         best = max(round(optics.blur / BLURS), 1)
@@ -122,6 +123,7 @@ class _Model:
 def sharp_field(
     stack: EnergyStack,
     table: LayerTable,
+    fine: LayerTable,
     variant: str,
     noise: float,
     smoothness: LayerSmoothness,
@@ -134,27 +136,28 @@ def sharp_field(
 ) -> SharpField:
     """Find how the images were seen, and the layers anew, where drift and blur explain what a field left over.
 
-    Either way sigma becomes that of a region of equal pixels, of which 25 at most are trusted to be independent, and
+    Either way pixels and regions are then put where they explain the images best, regions of sharp images on the finer
+    table, and sigma becomes that of a region of equal pixels, of which 25 at most are trusted to be independent, and
     how far off lies what would explain the images nearly as well.
-    table, smoothness: those of the field.  calibrate: whether to estimate the detector's response again.
+    table, smoothness: those of the field.  fine: a table of more thicknesses.
+    calibrate: whether to estimate the detector's response again.
     sharpen: False to take the images for sharp, True for images with drift and blur, None to decide.
     optics: how they were seen, where it is known.
     """
-    model = _Model(stack.energies, table, variant, noise, smoothness, n_threads)
+    model = _Model(stack.energies, table, fine, variant, noise, smoothness, n_threads)
     response, start = field.response, field.thickness
     looked = optics is None and sharpen is not False
     if looked:
         optics, start, response = _estimated(model, stack.intensity, field, calibrate=calibrate, sharpen=sharpen)
     measured = _as_recorded(stack.intensity, response)
-    thickness, rounds = field.thickness, 0
+    thickness = field.thickness
     if optics is not None:
-        rounds = MOST_ROUNDS
         thickness = start
         if not looked or start.shape != field.thickness.shape:
             wider = replace(optics, blur=optics.blur + BLURS)
             thickness = model.found(measured, field.thickness, wider).thickness
     still = Optics(np.zeros((len(stack.energies), 2)))
-    sharp = model.found(measured, thickness, optics or still, rounds=rounds, doubt=True)
+    sharp = model.found(measured, thickness, optics or still, doubt=True)
     off = (measured - sharp.expected) / model.deviation(measured)
     cost = np.sum(off**2, axis=0) / max(len(stack.energies) - 2, 1)
     alone = pixel_sigma(sharp.thickness, stack.energies, variant, noise)

@@ -35,6 +35,9 @@ __all__ = [
 
 GOLD, ALUMINIUM = np.arange(17.0), np.arange(0.0, 161.0, 2.0)
 """Labels [nm]; solvers refine between them."""
+FINE_GOLD = np.concatenate([[0.0], np.arange(1.0, 16.01, 0.25)])
+"""Of whole regions in the end: in `repo` a little gold looks like much aluminium, and that a label is half a nanometre
+off would decide between them."""
 SMOOTHNESS = {"repo": LayerSmoothness(), "phys": LayerSmoothness((0.35, 0.1), (2.0, 6.0))}
 """In `phys`, thin aluminium is so faint that what suits `repo` smooths small pieces of it away."""
 N_COMPONENTS = 6
@@ -53,16 +56,17 @@ POOR = 2.0
 
 
 @lru_cache(maxsize=8)
-def _table(energies: tuple[float, ...], variant: str) -> LayerTable:
-    labels = np.stack(np.meshgrid(GOLD, ALUMINIUM, indexing="ij"))
-    return LayerTable(backscatter(labels, energies, variant=variant), GOLD, ALUMINIUM)
+def _table(energies: tuple[float, ...], variant: str, fine: bool) -> LayerTable:
+    gold = FINE_GOLD if fine else GOLD
+    labels = np.stack(np.meshgrid(gold, ALUMINIUM, indexing="ij"))
+    return LayerTable(backscatter(labels, energies, variant=variant), gold, ALUMINIUM)
 
 
-def layer_table(energies: NDArray[np.float64], variant: str) -> LayerTable:
-    """Signals of all thicknesses that are looked for.  Raises InvalidOption."""
+def layer_table(energies: NDArray[np.float64], variant: str, *, fine: bool = False) -> LayerTable:
+    """Signals of all thicknesses that are looked for; fine for those of regions.  Raises InvalidOption."""
     if variant not in VARIANTS:
         raise InvalidOption.unknown("variant", variant, VARIANTS)
-    return _table(tuple(energies.tolist()), variant)
+    return _table(tuple(energies.tolist()), variant, fine)
 
 
 def estimated_noise(stack: EnergyStack, table: LayerTable) -> float:
@@ -122,6 +126,7 @@ def markov_field(
     return sharp_field(
         stack,
         table,
+        layer_table(stack.energies, variant, fine=True),
         variant,
         noise,
         smoothness,
