@@ -2,15 +2,16 @@
 
 import dataclasses
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
 from onnx import helper
 
 import semrt
-from semrt import engine
+from semrt import engine, io
 from semrt.backends import open_session
-from semrt.data import Micrograph, Tomogram
+from semrt.data import Micrograph, OnDisk, TiltSeries, Tomogram
 from semrt.engine import slabs
 from semrt.engine.slabs import slabs_of
 from semrt.errors import InvalidValue, ModelUnsuitable
@@ -233,3 +234,24 @@ def test_a_damaged_checkpoint_is_begun_anew(tmp_path, damage, few):
 def test_a_volume_of_one_slab_leaves_nothing_behind(tmp_path):
     semrt.infer("wedge", series(), checkpoint=tmp_path / "c")
     assert not (tmp_path / "c").exists()
+
+
+def test_memory_holds_a_slab_and_not_the_volume(tmp_path, monkeypatch):
+    n_slices, side = 160, 32
+    monkeypatch.setattr(slabs, "AT_ONCE", 4)
+    path = tmp_path / "series.raw"
+    pixels = np.memmap(path, np.int16, "w+", shape=(len(ANGLES), n_slices, side))
+    pixels[:, ::7, 10:20] = 30
+    pixels.flush()
+    of = OnDisk(np.memmap(path, np.int16, "r", shape=pixels.shape), 1, lambda part: TiltSeries(part, ANGLES))
+    tracemalloc.start()
+    try:
+        found = semrt.infer("wedge", of, solver="sirt", iterations=2, checkpoint=tmp_path / "c")
+        io.write(tmp_path / "out.mrc", found)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert found.shape == (side, n_slices, side)
+    assert found.density[:, 7].max() > 1
+    # LOOKED_AT slices tell what all share; the volume and what of it was inferred would be 1.3 MB.
+    assert peak < 4 * side * side * n_slices
