@@ -164,6 +164,15 @@ def test_equal_colour_channels_are_taken_as_grey(planar, tmp_path):
         np.testing.assert_array_equal(io.read(tmp_path / name).intensity, grey)
 
 
+def test_three_slices_that_tifffile_wrote_as_colours_are_a_stack_where_they_are_floats(tmp_path):
+    slices = np.random.default_rng(0).random((3, 6, 7), np.float32)
+    # Which is what it does unless told otherwise, up to 2026.
+    tifffile.imwrite(tmp_path / "a.tif", slices, photometric="rgb", planarconfig="SEPARATE")
+    with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
+        assert tiff.series[0].axes == "SYX"
+    np.testing.assert_array_equal(io.read(tmp_path / "a.tif").intensity, slices)
+
+
 def test_threads_that_read_leave_the_log_of_tifffile_as_it_was(tmp_path, caplog):
     io.write(tmp_path / "a.tif", micrograph())
     threads = [threading.Thread(target=io.read, args=(tmp_path / "a.tif",)) for _ in range(8)]

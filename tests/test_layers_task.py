@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import semrt
-from semrt.data import EnergyStack, LayerMap
+from semrt.data import EnergyStack, LayerMap, Volume
+from semrt.errors import InvalidValue
 from semrt.kernels.layers import smooth_layers
 from semrt.metrics import label_scores, thickness_mae
 from semrt.physics.backscatter import ENERGIES, backscatter
@@ -112,6 +113,12 @@ def test_each_variant_of_the_physics_is_smoothed_as_suits_it(variant):
     assert (own < 0.5).all(0).mean() > 0.9
     assert np.array_equal(own, usual) == (variant == "repo")
     assert own.sum() <= usual.sum()
+
+
+def test_a_stack_without_energies_is_refused_with_what_makes_one_of_it():
+    _, stack = drawn()
+    with pytest.raises(InvalidValue, match=r"expected an EnergyStack, got a Volume; make one by EnergyStack\.from_vol"):
+        semrt.infer("layers", Volume(stack.intensity))
 
 
 def test_layers_that_the_model_cannot_explain_are_told_of():

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from semrt.data import Volume
 from semrt.errors import InvalidValue
 
 if TYPE_CHECKING:
@@ -80,8 +81,11 @@ def check_kind(name: str, measured: Any, accepts: type | tuple[type, ...]) -> No
     """Raise InvalidValue for a measurement that is of none of the kinds that the task accepts."""
     if not isinstance(measured, accepts):
         kinds = accepts if isinstance(accepts, tuple) else (accepts,)
-        wanted = " or ".join(f"a {kind.__name__}" for kind in kinds)
-        raise InvalidValue(f"{name}: input", wanted, f"a {type(measured).__name__}")
+        wanted = " or ".join(f"{'an' if kind.__name__[0] in 'AEIOU' else 'a'} {kind.__name__}" for kind in kinds)
+        # A file of images alone is a Volume until somebody says at which energies or tilts they were recorded.
+        made = [f"{kind.__name__}.from_volume" for kind in kinds if hasattr(kind, "from_volume")]
+        hint = f"make one by {' or '.join(made)}" if made and type(measured) is Volume else ""
+        raise InvalidValue(f"{name}: input", wanted, f"a {type(measured).__name__}", hint)
 
 
 def labelled(result: Any, record: dict[str, Any], state: State) -> Any:

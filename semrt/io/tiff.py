@@ -129,7 +129,9 @@ def _largest(tiff: TiffFile) -> list[TiffPageSeries]:
 def _pixels(path: Path, tiff: TiffFile, parts: list[TiffPageSeries]) -> NDArray[Any]:
     """The pixels of an image or a stack, perhaps with further axes of length one, in the file's dtype."""
     first = parts[0]
-    samples = first.axes.find("S")
+    # An array of three slices tifffile writes as red, green and blue unless told otherwise; no colours are of floats.
+    slices = first.kind == "shaped" and first.axes == "SYX" and first.dtype.kind == "f"
+    samples = -1 if slices else first.axes.find("S")
     shape = tuple(length for axis, length in enumerate(first.shape) if axis != samples)
     check_pixels(path, shape if len(parts) == 1 else (len(parts), *shape), first.dtype)
     pages = [page for series in parts for page in series.pages if page is not None]

@@ -72,7 +72,7 @@ def probe_taps(shifts: ArrayLike, sigma: float) -> NDArray[np.float32]:
     most = shares.max((0, 1))
     while len(most) > 1 and max(most[0], most[-1]) < _LEAST_SHARE:
         shares, most = shares[..., 1:-1], most[1:-1]
-    return (shares / shares.sum(-1, keepdims=True)).astype(np.float32)
+    return np.asarray(shares / shares.sum(-1, keepdims=True), np.float32)
 
 
 def sharpen_layers(

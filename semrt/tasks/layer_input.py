@@ -22,7 +22,16 @@ if TYPE_CHECKING:
 
     Plane = NDArray[np.float32]
 
-__all__ = ["INPUT_CHANNELS", "LEAST_SIGMA", "N_COMPONENTS", "OUTPUT_CHANNELS", "THICKEST", "input_of", "layer_input"]
+__all__ = [
+    "INPUT_CHANNELS",
+    "LEAST_SIGMA",
+    "MISFIT_FLOOR",
+    "N_COMPONENTS",
+    "OUTPUT_CHANNELS",
+    "THICKEST",
+    "input_of",
+    "layer_input",
+]
 
 N_COMPONENTS = 5
 """Of the logarithms of the spectra; more than the third say less than the noise of a pixel."""

@@ -7,8 +7,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from semrt.data import EnergyStack, LayerMap
-from semrt.kernels.layers import DetectorResponse, SolvedLayers, detector_response
-from semrt.tasks.layer_input import INPUT_CHANNELS, LEAST_SIGMA, OUTPUT_CHANNELS, THICKEST, layer_input
+from semrt.kernels.layers import DetectorResponse, SolvedLayers, detector_response, fitted_response
+from semrt.physics.backscatter import backscatter
+from semrt.tasks.layer_input import (
+    INPUT_CHANNELS,
+    LEAST_SIGMA,
+    MISFIT_FLOOR,
+    OUTPUT_CHANNELS,
+    THICKEST,
+    layer_input,
+)
+from semrt.tasks.layer_optics import Optics, fitted_optics, seen
+from semrt.tasks.layer_sharpening import ODD
 from semrt.tasks.layer_solvers import estimated_noise, layer_map, layer_table
 
 if TYPE_CHECKING:
@@ -51,11 +61,18 @@ class LayersByNetwork:
         sigma = np.sqrt(np.exp(2 * predicted[n:]) + np.float32(LEAST_SIGMA**2)) * unit
         table = layer_table(measured.energies, variant)
         noise = estimated_noise(measured, table)
-        # The detector's response again, rather than carried: by the field's layers it takes a moment.
-        cost = np.exp(prepared[INPUT_CHANNELS.index("misfit")])
+        # How the images were recorded once more, rather than carried: by the field's layers it takes a moment.
+        cost = np.exp(prepared[INPUT_CHANNELS.index("misfit")]) - MISFIT_FLOOR
         field = SolvedLayers(prepared[:n] * unit, sigma, cost, DetectorResponse(np.ones(len(measured.energies))))
         response = detector_response(measured.intensity, table, field, noise=noise)
-        return layer_map(thickness, sigma, measured, variant, response, noise)
+        signals = backscatter(field.thickness, measured.energies, variant=variant).astype(np.float32)
+        recorded = ((measured.intensity - response.offset) / response.gain[:, None, None]).astype(np.float32)
+        blur = float(prepared[INPUT_CHANNELS.index("blur")].flat[0])
+        optics, gained = fitted_optics(recorded, signals, noise * signals, Optics(np.zeros((len(signals), 2)), blur))
+        if not (blur or gained > ODD):
+            return layer_map(thickness, sigma, measured, variant, response, noise)
+        response = fitted_response(measured.intensity, seen(signals, optics), noise=noise)
+        return layer_map(thickness, sigma, measured, variant, response, noise, optics=optics)
 
     def outside_domain(self, measured: EnergyStack, domain: Mapping[str, Any]) -> str | None:
         """Why the stack is unlike those of the training: it was recorded at other energies."""
