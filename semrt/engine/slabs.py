@@ -137,6 +137,7 @@ class _Kept:
         self.resumed = len(self.told)
         self.arrays: dict[str, NDArray[Any]] = {}
         self.last: Any = None
+        self.network = 0.0  # seconds
 
     def keep(self, first: int, part: Any) -> None:
         """Keep the result of the next slab.  first: its first slice."""
@@ -149,7 +150,10 @@ class _Kept:
             if name not in self.arrays:
                 self.arrays[name] = np.empty((values.shape[0], self.n_slices, values.shape[2]), values.dtype)
             self.arrays[name][:, first : first + values.shape[1]] = values
-        self.told.append({"slices": part.n_slices, "provenance": dict(part.provenance)})
+        record = part.provenance
+        figures = {key: value for key, value in record.get("details", {}).items() if isinstance(value, float)}
+        self.told.append({"slices": part.n_slices, "figures": figures, "tiles": record.get("tiling", {}).get("tiles")})
+        self.network += record["seconds"].get("network", 0.0)
         self.last = part
         if self.ledger is not None:
             self.ledger.keep(self.told)
@@ -159,25 +163,23 @@ class _Kept:
         arrays = self.arrays
         if self.ledger is not None:
             arrays = {n: self.ledger.load(n) for n in self.last.SLICES if getattr(self.last, n) is not None}
-        records = [told["provenance"] for told in self.told]
-        details = _joined([record.get("details", {}) for record in records], [told["slices"] for told in self.told])
-        seconds = sum(record["seconds"].get("network", 0.0) for record in records[self.resumed :])
-        record = {**self.last.provenance, "details": {**details, "slabs": len(records)}, "seconds": {}}
+        details = {**self.last.provenance.get("details", {}), **_joined(self.told)}
+        record = {**self.last.provenance, "details": {**details, "slabs": len(self.told)}, "seconds": {}}
         if self.resumed:
             record["details"]["resumed_at_slice"] = sum(told["slices"] for told in self.told[: self.resumed])
         if "tiling" in record:
-            record["tiling"] = {**record["tiling"], "tiles": sum(of["tiling"]["tiles"] for of in records)}
-            record["seconds"] = {"network": seconds}
+            record["tiling"] = {**record["tiling"], "tiles": sum(told["tiles"] for told in self.told)}
+            record["seconds"] = {"network": self.network}
         return replace(self.last, **arrays, provenance=record, notes=task.notes_on(details))
 
 
-def _joined(details: Sequence[Mapping[str, Any]], slices: Sequence[int]) -> dict[str, Any]:
-    """Figures that differ from slab to slab as their mean, each counting by its slices; all else as the first says."""
-    joined = dict(details[0])
-    for key, value in joined.items():
-        values = [of[key] for of in details]
-        if isinstance(value, float) and any(other != value for other in values):
-            joined[key] = float(np.average(values, weights=slices))
+def _joined(told: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """The figures of all slabs, as their mean where they differ, each counting by its slices."""
+    joined = {}
+    slices = [of["slices"] for of in told]
+    for key in told[0]["figures"]:
+        values = [of["figures"][key] for of in told]
+        joined[key] = values[0] if len(set(values)) == 1 else float(np.average(values, weights=slices))
     return joined
 
 
