@@ -422,3 +422,9 @@ def test_flags_that_contradict_a_file_that_says_what_it_is(tmp_path):
     assert fails(wedge(tmp_path / "s.npz", "--tilt-range", -60, 60, "-o", tmp_path), USAGE, "this is a tilt series")
     assert fails(wedge(tmp_path / "t.npz", "--angles", "-60:60:4", "-o", tmp_path), USAGE, "this is a tomogram")
     assert fails(wedge(tmp_path / "t.npz", "-o", tmp_path / "x.png"), USAGE, "output format '.png'")
+
+
+def test_bench_simulates_a_tilt_series_for_it():
+    told = run("bench", "wedge", "--size", "24", "--solver", "sirt", "--runs", 10, "--at-most", 1, "--json")
+    assert told.exit_code == 0, told.stderr
+    assert json.loads(told.stdout)["input"]["shape"] == [61, 1, 24]

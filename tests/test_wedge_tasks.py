@@ -11,8 +11,8 @@ from semrt.errors import InvalidOption, InvalidValue
 from semrt.physics.missing_wedge import measured_part
 from semrt.physics.tilt import TiltGeometry
 from semrt.physics.tilt_solvers import noise_of, sirt, tv, wbp
+from semrt.tasks.wedge_problem import chi2_of
 from semrt.tasks.wedge_series import as_series, is_weighted, tilts_of, vacuum_of
-from semrt.tasks.wedge_solvers import chi2_of
 from wedge_samples import ANGLES, back_projected, iterated, off, series, truth
 
 GEOMETRY = TiltGeometry(ANGLES, (32, 32))

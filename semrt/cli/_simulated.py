@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from semrt import io, scan
-from semrt.data import EnergyStack, Micrograph, SparseScan
+from semrt.data import EnergyStack, Micrograph, SparseScan, TiltSeries
 from semrt.errors import InvalidOption, InvalidValue
 from semrt.simulate import detector, micrographs
 
@@ -39,7 +39,7 @@ def simulated_input(
     seed: int,
     pattern: str | None = None,
     coverage: float | None = None,
-) -> SparseScan | Micrograph | EnergyStack:
+) -> SparseScan | Micrograph | EnergyStack | TiltSeries:
     """What a model of that name takes, of a shape; a seed gives the same again.
 
     pattern, coverage: of a sparse scan; None for a spiral over a twentieth of the pixels.
@@ -62,6 +62,12 @@ def simulated_input(
 
         sample = draw(rng, shape, "perlin", recording=Recording())
         return EnergyStack(sample.intensity, sample.energies)
+    if TiltSeries in kinds:
+        from semrt.simulate.tomograms import draw as draw_tilted
+
+        angles = np.arange(-60.0, 61, 2)
+        tilted = draw_tilted(rng, (shape[0], 1, shape[1]), "shells", angles=angles, margin=0)
+        return TiltSeries(tilted.series, angles)
     raise InvalidOption(f"{model}: there is nothing to simulate that it takes")
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from semrt.tasks.wedge_solvers import chi2_of
+from semrt.tasks.wedge_problem import chi2_of
 
 if TYPE_CHECKING:
     from semrt.data import Tomogram

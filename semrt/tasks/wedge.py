@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from semrt.data import TiltSeries, Tomogram
 from semrt.tasks.wedge_input import INPUT_CHANNELS, NEIGHBOURS, consistent, density_of, density_scale, wedge_input
+from semrt.tasks.wedge_problem import notes_on, posed, shared_by_slices, slice_memory, some_slices, tomogram
 from semrt.tasks.wedge_series import tilts_of
-from semrt.tasks.wedge_solvers import SOLVERS, notes_on, posed, shared_by_slices, slice_memory, some_slices, tomogram
+from semrt.tasks.wedge_solvers import SOLVERS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
