@@ -8,19 +8,22 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from semrt.backends import tensorrt_toolchain
+from semrt.backends.base import Device
 from semrt.backends.engine_cache import EngineCache
 from semrt.backends.gate import judge
+from semrt.backends.onnxruntime import open_onnxruntime
 from semrt.backends.tensorrt import TensorrtSession
 from semrt.backends.tensorrt_toolchain import Graph, Recipe
-from semrt.errors import ModelUnsuitable
+from semrt.errors import DeviceUnavailable, MissingDependency, ModelUnsuitable
 from semrt.models import Reference
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from semrt.backends.base import Device
     from semrt.backends.gate import Verdict
     from semrt.backends.tensorrt_toolchain import Progress
     from semrt.models import Manifest
@@ -73,7 +76,9 @@ def build_engine(
         seconds = time.monotonic() - started
         runner = toolchain.open(plan, graph)
         with closing(TensorrtSession.of(manifest, device, precision, toolchain, runner, "built now")) as session:
-            verdict = _judged(session, reference)
+            progress(99, 100, "percent, comparing with the reference")
+            sides = runner.profiles[0][-1][-2:]
+            verdict = _judged(session, [reference, *_at_full_size(folder, manifest, reference, sides)])
         if not verdict.passed:
             what = f"the engine that TensorRT {toolchain.version} built gives other numbers than it should"
             cure = "choose --precision fp32" if precision != "fp32" else "choose --device cuda or cpu"
@@ -92,13 +97,42 @@ def build_engine(
     return Built(recipe.key, path, True, meta)
 
 
-def _judged(session: TensorrtSession, reference: Reference) -> Verdict:
-    """The worst of the comparisons of every batch: each has a profile of its own, and may be wrong alone."""
+def _judged(session: TensorrtSession, references: Sequence[Reference]) -> Verdict:
+    """The worst comparison: each batch and each size may take other kernels, and be wrong alone."""
     verdicts = []
     for n in session.batches:
-        verdict = judge(replace(session, batches=(n,)), reference)
-        verdicts.append(replace(verdict, why=f"{verdict.why} (batch {n})"))
+        for reference in references:
+            whole = _of(reference, n)
+            verdict = judge(replace(session, batches=(n,)), whole)
+            shape = " x ".join(map(str, whole.channels.shape[-2:]))
+            verdicts.append(replace(verdict, why=f"{verdict.why} (batch {n}, {shape} px)"))
     return max(verdicts, key=lambda verdict: (not verdict.passed, verdict.relative_rms))
+
+
+def _of(reference: Reference, n: int) -> Reference:
+    """At least n tiles, the same over again, so that each place in the batch is compared."""
+    parts = (reference.channels, reference.estimate, reference.target)
+    times = -(-n // len(reference.channels))
+    return Reference(*(part if part is None else np.tile(part, (times, 1, 1, 1)) for part in parts))  # type: ignore[arg-type]
+
+
+def _at_full_size(folder: Path, manifest: Manifest, reference: Reference, shape: tuple[int, ...]) -> list[Reference]:
+    """The test tensors laid side by side to a tile as large as those to come, which may take other kernels.
+
+    By ONNX Runtime, in single precision on the processor; none where it is not installed.
+    shape: (h, w).
+    """
+    tiles = reference.channels
+    if tiles.shape[-2:] == shape:
+        return []
+    rows, columns = (-(-side // of) for side, of in zip(shape, tiles.shape[-2:], strict=True))
+    laid = [[tiles[(row + column) % len(tiles)] for column in range(columns)] for row in range(rows)]
+    mosaic = np.ascontiguousarray(np.block(laid)[np.newaxis, :, : shape[0], : shape[1]])
+    try:
+        with open_onnxruntime(folder, manifest, Device("cpu")) as exact:
+            return [Reference(mosaic, exact.run(mosaic))]
+    except (MissingDependency, DeviceUnavailable):
+        return []
 
 
 def _keep_timings(cache: EngineCache, recipe: Recipe, timed: bytes) -> None:

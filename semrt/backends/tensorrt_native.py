@@ -18,13 +18,14 @@ from semrt.errors import DeviceUnavailable, Interrupted, MissingDependency, Mode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     import tensorrt as trt
 
     from semrt.backends.base import Device
     from semrt.backends.tensorrt_toolchain import Graph, Profile, Progress
 
-__all__ = ["NativeToolchain", "import_tensorrt"]
+__all__ = ["NativeToolchain", "import_tensorrt", "listening", "started"]
 
 OLDEST, NEXT = 11, 12
 _LISTEN = 0.1  # seconds between looks whether somebody pressed Ctrl-C
@@ -50,7 +51,7 @@ class NativeToolchain:
         trt = self._trt
         self._card.use()
         recorder = _recorder(trt)
-        builder = self._made(trt.Builder)
+        builder = started(trt, trt.Builder, self.device)
         builder.error_recorder = recorder
         network = builder.create_network(0)
         parser = trt.OnnxParser(network, _logger(trt))
@@ -69,7 +70,7 @@ class NativeToolchain:
             config.set_timing_cache(known, ignore_mismatch=False)
         monitor = _monitor(trt, progress)
         config.progress_monitor = monitor
-        plan = _listening(lambda: self._build(builder, network, config), monitor.stop)
+        plan = listening(lambda: self._build(builder, network, config), monitor.stop)
         if monitor.error is not None:
             raise monitor.error
         if plan is None:
@@ -81,7 +82,7 @@ class NativeToolchain:
         trt = self._trt
         self._card.use()
         recorder = _recorder(trt)
-        runtime = self._made(trt.Runtime)
+        runtime = started(trt, trt.Runtime, self.device)
         runtime.error_recorder = recorder
         engine = runtime.deserialize_cuda_engine(plan)
         if engine is None:
@@ -92,12 +93,14 @@ class NativeToolchain:
         self._card.use()  # of this thread too
         return builder.build_serialized_network(network, config)
 
-    def _made(self, kind: Callable[[Any], Any]) -> Any:
-        try:
-            return kind(_logger(self._trt))
-        except TypeError as error:  # pybind11's word for a null pointer
-            why = f"TensorRT {self.version} does not start on it"
-            raise DeviceUnavailable(self.device, why, "update the NVIDIA driver, or choose --device cuda") from error
+
+def started(trt: Any, kind: Callable[[Any], Any], device: str) -> Any:
+    """Make a Builder or a Runtime.  Raises DeviceUnavailable."""
+    try:
+        return kind(_logger(trt))
+    except TypeError as error:  # pybind11's word for a null pointer
+        why = f"TensorRT {trt.__version__} does not start on it"
+        raise DeviceUnavailable(device, why, "update the NVIDIA driver, or choose --device cuda") from error
 
 
 def import_tensorrt(device: str) -> Any:
@@ -128,12 +131,16 @@ def _checked(trt: Any, network: trt.INetworkDefinition, graph: Graph) -> tuple[i
     for name, tensor in outputs.items():
         if name != graph.output:
             network.unmark_output(tensor)
-    for tensor, channels in ((inputs[graph.input], graph.channels[0]), (outputs[graph.output], graph.channels[1])):
-        shape = tuple(tensor.shape)
-        if tensor.dtype != trt.DataType.FLOAT or len(shape) != 4 or shape[1] not in (-1, channels):
-            got = f"{shape} of {tensor.dtype}"
-            raise ModelDamaged(graph.path, f"{tensor.name!r}: expected (n, {channels}, h, w) of float, got {got}")
-    return tuple(inputs[graph.input].shape)
+    _check_tensor(trt, outputs[graph.output], graph.channels[1], graph.path)
+    return _check_tensor(trt, inputs[graph.input], graph.channels[0], graph.path)
+
+
+def _check_tensor(trt: Any, tensor: trt.ITensor, channels: int, path: Path) -> tuple[int, ...]:
+    shape = tuple(tensor.shape)
+    if tensor.dtype != trt.DataType.FLOAT or len(shape) != 4 or shape[1] not in (-1, channels):
+        got = f"{shape} of {tensor.dtype}"
+        raise ModelDamaged(path, f"{tensor.name!r}: expected (n, {channels}, h, w) of float, got {got}")
+    return shape
 
 
 def _fitted(profile: Profile, shape: tuple[int, ...]) -> Profile:
@@ -144,7 +151,7 @@ def _fitted(profile: Profile, shape: tuple[int, ...]) -> Profile:
     return smallest, usual, largest
 
 
-def _listening(work: Callable[[], Any], stop: Callable[[], None]) -> Any:
+def listening(work: Callable[[], Any], stop: Callable[[], None]) -> Any:
     """Do work that stays in native code for minutes, and hear Ctrl-C meanwhile: in a thread of its own.
 
     stop: asks the work to end; it is waited for, unless Ctrl-C comes again.

@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     Profile = tuple[Shape, Shape, Shape]  # smallest, usual, largest (n, c, h, w)
     Progress = Callable[[int, int, str], None]
 
-__all__ = ["Graph", "Recipe", "Runner", "Toolchain", "profiles_of", "toolchain_for"]
+__all__ = ["MOST_PIXELS", "Graph", "Recipe", "Runner", "Toolchain", "profiles_of", "toolchain_for"]
+
+MOST_PIXELS = 2**23
+"""Of all tiles of a batch; the engine gives no card more at once, and what is built for more needs memory for more."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +147,8 @@ class Recipe:
 def profiles_of(manifest: Manifest) -> tuple[Profile, ...]:
     """The shapes an engine is built for: one profile a batch, tuned for the model's tile and open to smaller ones."""
     channels, tile, least = len(manifest.input_channels), manifest.tile, manifest.multiple
-    return tuple(((n, channels, least, least), *(((n, channels, tile, tile),) * 2)) for n in manifest.batch)
+    batches = [n for n in manifest.batch if n == 1 or n * tile**2 <= MOST_PIXELS]
+    return tuple(((n, channels, least, least), *(((n, channels, tile, tile),) * 2)) for n in batches)
 
 
 def toolchain_for(device: Device) -> Toolchain:
