@@ -425,6 +425,6 @@ def test_flags_that_contradict_a_file_that_says_what_it_is(tmp_path):
 
 
 def test_bench_simulates_a_tilt_series_for_it():
-    told = run("bench", "wedge", "--size", "24", "--solver", "sirt", "--runs", 10, "--at-most", 1, "--json")
+    told = run("bench", "wedge", "--size", "24", "--runs", 10, "--at-most", 1, "--json")
     assert told.exit_code == 0, told.stderr
     assert json.loads(told.stdout)["input"]["shape"] == [61, 1, 24]
