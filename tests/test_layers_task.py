@@ -5,7 +5,7 @@ import pytest
 
 import semrt
 from semrt.data import EnergyStack, LayerMap, Volume
-from semrt.errors import InvalidValue
+from semrt.errors import InvalidOption, InvalidValue
 from semrt.kernels.layers import smooth_layers
 from semrt.metrics import label_scores, thickness_mae
 from semrt.physics.backscatter import ENERGIES, backscatter
@@ -113,6 +113,12 @@ def test_each_variant_of_the_physics_is_smoothed_as_suits_it(variant):
     assert (own < 0.5).all(0).mean() > 0.9
     assert np.array_equal(own, usual) == (variant == "repo")
     assert own.sum() <= usual.sum()
+
+
+def test_who_asks_for_a_network_is_told_that_none_ships():
+    _, stack = drawn()
+    with pytest.raises(InvalidOption, match=r"layers: solver 'network': no network for it ships.*mrf, ml, tikhonov"):
+        semrt.infer("layers", stack, solver="network")
 
 
 def test_a_stack_without_energies_is_refused_with_what_makes_one_of_it():

@@ -84,6 +84,12 @@ def _in_its_place(model: str, task: Solver | NetworkTask, solver: str, *more: st
     choices = solvers_of(task)
     if not choices:
         raise InvalidOption(f"solver {solver!r}: {model} works in one way alone; leave it out")
+    if solver == NETWORK and not more:
+        ways = ", ".join(choices)
+        raise InvalidOption(
+            f"{model}: solver {solver!r}: no network for it ships, as none did better than its solvers ({ways}); "
+            "give the folder of a network of your own as the model"
+        )
     if solver not in choices:
         raise InvalidOption.unknown(f"{model}: solver", solver, [*choices, *more])
     return choices[solver], cast("Solver", find_task(choices[solver]))
