@@ -70,6 +70,8 @@ def test_empty_space_is_zero_unless_most_of_the_volume_lies_far_from_it_and_is_d
     assert vacuum_of(truth() + noise) == 0
     assert vacuum_of(1000 * (truth() + noise) + 7000) == pytest.approx(7000, abs=30)
     assert vacuum_of(1000 * (truth() + noise) - 3000) == pytest.approx(-3000, abs=30)
+    dense = 0.4 + 0.2 * truth() + 5 * noise  # as noisy back projections of what fills the field are
+    assert vacuum_of(dense) == 0
     assert vacuum_of(5 - truth() + noise) == 0  # most is bright: that is no empty space
     assert vacuum_of(np.zeros((4, 4, 4), np.float32)) == 0
 

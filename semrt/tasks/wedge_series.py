@@ -80,9 +80,10 @@ def is_weighted(density: NDArray[np.float32], geometry: TiltGeometry, *, n_threa
 
 
 def vacuum_of(density: NDArray[np.float32]) -> float:
-    """Density of empty space in a volume: zero, or the most frequent value where that is a dark one and far from zero.
+    """Density of empty space in a volume: zero, or the most frequent value where that cannot be density above zero.
 
-    So it is in volumes that were scaled to whole numbers.  Weighted back projections go below zero, but not by much.
+    That is where it is a dark one, far from zero, and either below zero or in a volume that nowhere comes down to zero,
+    such as one that was scaled to whole numbers.  Noise and missing tilts reach below zero, but on either side of it.
     """
     low, high = (float(edge) for edge in np.percentile(density, (0.5, 99.5)))
     if not high > low:
@@ -91,7 +92,8 @@ def vacuum_of(density: NDArray[np.float32]) -> float:
     around = np.convolve(counts, np.ones(5), mode="same")
     at = int(around.argmax())
     level = float(edges[at] + edges[at + 1]) / 2
-    return level if abs(level) > FAR * (high - low) and level - low < high - level else 0.0
+    dark, far = level - low < high - level, abs(level) > FAR * (high - low)
+    return level if dark and far and (level < 0 or low > 0) else 0.0
 
 
 def tilts_of(tomogram: Tomogram) -> NDArray[np.float64]:
