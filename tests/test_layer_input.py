@@ -9,6 +9,7 @@ from semrt.kernels.layers import DetectorResponse
 from semrt.physics.backscatter import ENERGIES
 from semrt.simulate.layers import Recording, draw, split_seed
 from semrt.tasks.layer_input import INPUT_CHANNELS, N_COMPONENTS, NOISES, THICKEST, layer_input
+from semrt.tasks.layer_optics import Optics
 from semrt.tasks.layer_solvers import estimated_noise, layer_table
 
 AS_IT_IS = DetectorResponse(np.ones(31))
@@ -66,3 +67,15 @@ def test_an_image_may_have_any_size_and_the_threads_any_number():
 def test_another_variant_is_refused():
     with pytest.raises(InvalidOption, match="variant"):
         layer_input(stack_of(5, (16, 16))[1], "published")
+
+
+def test_blur_and_drift_are_undone_before_anything_is_looked_at_and_the_blur_is_told():
+    sample = draw(split_seed("test", 8), (80, 80), "perlin", recording=Recording(blur=0.7, drift=0.3))
+    stack = EnergyStack(sample.intensity, sample.energies)
+    optics = Optics(np.array(sample.settings["shifts_px"]), 0.7)
+    known, ignored = (layer_input(stack, "repo", response=AS_IT_IS, optics=of) for of in (optics, None))
+    off, before = (np.abs(planes[0] * THICKEST[0] - sample.thickness[0]).mean() for planes in (known, ignored))
+    assert off < 0.5 * before
+    blur = INPUT_CHANNELS.index("blur")
+    assert (known[blur] == np.float32(0.7)).all()
+    assert (ignored[blur] == 0).all()
