@@ -343,7 +343,7 @@ def test_tilts_that_nobody_told(volume, tmp_path):
         (("--angles", "-60:60:4", "--thickness", "0"), USAGE, ("thickness: expected 1 px or more",)),
         (("--angles", "-60:60:4", "--axis-offset", "40"), INPUT, ("axis_offset", "from -16 to 16 px")),
         (("--angles", "-60:60:4", "--solver", "fbp"), USAGE, ("sirt, tv, wbp",)),
-        (("--angles", "-60:60:4", "--set", "vacuum=1"), USAGE, ("vacuum: is for a tomogram",)),
+        (("--angles", "-60:60:4", "--set", "weighted=yes"), USAGE, ("weighted: is for a tomogram",)),
         (("--tilt-range", "60", "-60"), INPUT, ("low below high",)),
         (("--tilt-range", "-1.05", "1.05"), INPUT, ("look like radians",)),
         (("--tilt-range", "-60", "60", "--axis-offset", "1"), USAGE, ("--axis-offset: is for a tilt series",)),

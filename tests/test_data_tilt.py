@@ -164,3 +164,30 @@ def test_a_stack_becomes_a_tomogram_whose_voxel_size_is_known_where_all_of_it_is
     assert Tomogram.from_volume(volume, (-50, 50)).tilt_range == (-50, 50)
     assert Tomogram.from_volume(replace(volume, slice_thickness=None)).voxel_size is None
     assert Tomogram.from_volume(Volume(numbers())).tilt_range is None
+
+
+# --- slices along the tilt axis
+
+
+def test_a_slab_is_made_of_the_chosen_slices():
+    series = TiltSeries(np.arange(24.0).reshape(2, 4, 3), (-10, 10), (3, 2), 0.5, {"a": 1})
+    part = series.slab(slice(1, 3))
+    np.testing.assert_array_equal(part.intensity, series.intensity[:, 1:3])
+    assert (series.n_slices, part.n_slices, part.axis_offset, part.pixel_size) == (4, 2, 0.5, (3, 2))
+    volume = np.arange(24.0).reshape(2, 4, 3)
+    tomogram = Tomogram(volume, (-10, 10), 0.5, inferred=-volume, notes=("n",))
+    part = tomogram.slab(np.array([3, 0]))
+    np.testing.assert_array_equal(part.density, volume[:, [3, 0]])
+    np.testing.assert_array_equal(part.inferred, -volume[:, [3, 0]])
+    assert (part.n_slices, part.notes, part.tilt_range) == (2, ("n",), (-10, 10))
+    assert tomogram.slab(slice(0, 1)).shape == (2, 1, 3)
+    for of, held in ((series, series.intensity), (tomogram, volume)):
+        np.testing.assert_array_equal(np.stack(list(of.planes())), held)
+
+
+def test_what_was_inferred_is_a_tomogram_by_itself():
+    tomogram = Tomogram(np.ones((2, 3, 4)), (-10, 10), 0.5, inferred=np.full((2, 3, 4), 0.25))
+    part = tomogram.inferred_part()
+    assert float(part.density.mean()) == 0.25
+    assert (part.inferred, part.voxel_size, part.tilt_range) == (None, (0.5, 0.5, 0.5), (-10, 10))
+    assert Tomogram(np.ones((2, 3, 4))).inferred_part() is None

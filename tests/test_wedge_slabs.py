@@ -93,7 +93,7 @@ def test_slices_that_say_different_things_share_their_noise_and_scale(session, f
     planes = task.prepare(of, n_threads=1)
     assert planes.shape == (7, len(INPUT_CHANNELS), 32, 32)
     shared = task.shared(of, n_threads=1)
-    assert set(shared) == {"noise", "scale"}
+    assert set(shared) == {"noise", "scale", "vacuum"}
     for y in (0, 3, 6):
         begin, end = max(0, y - NEIGHBOURS), min(7, y + 1 + NEIGHBOURS)
         part = task.prepare(of.slab(slice(begin, end)), **shared, n_threads=1)
@@ -187,6 +187,17 @@ def test_what_was_interrupted_goes_on_after_the_last_finished_slab(tmp_path, few
     assert found.provenance["details"]["resumed_at_slice"] == min(done for done, _, _ in told) > 0
     assert told[-1] == (8, 8, "slice")
     assert found.provenance["details"]["unexplained"] == pytest.approx(whole.provenance["details"]["unexplained"])
+
+
+def test_a_network_goes_on_too_and_tells_all_its_tiles(session, tmp_path, few):
+    of = series(ny=8)
+    whole = engine.infer(of, session, threads=1)
+    with pytest.raises(Stop):
+        engine.infer(of, session, threads=1, checkpoint=tmp_path / "c", progress=stop_after(5))
+    found = engine.infer(of, session, threads=1, checkpoint=tmp_path / "c")
+    np.testing.assert_array_equal(found.density, whole.density)
+    assert found.provenance["tiling"] == whole.provenance["tiling"]
+    assert found.provenance["details"]["resumed_at_slice"] in (2, 5)
 
 
 def test_a_finished_checkpoint_gives_the_same_again(tmp_path, few):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
@@ -47,8 +47,9 @@ POOR = 2.0
 class Posed:
     """A measurement as the problem that is solved.
 
-    series: as measured, or projected from the volume that was given.  geometry: of its projections.
-    vacuum: density that was taken off, and is put back.  noise: standard deviation of a detector pixel.
+    series: as measured but for what the detector shows of nothing, or projected from the volume that was given.
+    geometry: of its projections.  vacuum: what was taken off; in a volume a density, which is put back.
+    noise: standard deviation of a detector pixel.
     """
 
     measured: TiltSeries | Tomogram
@@ -78,7 +79,7 @@ def shared_by_slices(
     needed = (noise,) if isinstance(measured, TiltSeries) else (vacuum, weighted, noise)
     some = some_slices(measured) if None in needed else measured
     if isinstance(some, TiltSeries):
-        return {"noise": noise_of(some.intensity) if noise is None else noise}
+        return {"vacuum": vacuum or 0.0, "noise": noise_of(some.intensity) if noise is None else noise}
     if vacuum is None:
         vacuum = vacuum_of(some.density)
     if weighted is None:
@@ -109,9 +110,8 @@ def posed(
     Options as of WedgeSolver.  Raises InvalidOption, InvalidValue, InvalidShape.
     """
     if isinstance(measured, TiltSeries):
-        for name, value in (("vacuum", vacuum), ("weighted", weighted)):
-            if value is not None:
-                raise InvalidOption(f"{name}: is for a tomogram; a tilt series is taken as it is, leave it out")
+        if weighted is not None:
+            raise InvalidOption("weighted: is for a tomogram; a tilt series is taken as it is, leave it out")
         if thickness is not None and thickness < 1:
             raise InvalidOption(f"thickness: expected 1 px or more, got {thickness}")
     elif thickness is not None and thickness != measured.shape[0]:
@@ -123,8 +123,10 @@ def posed(
         shape = measured.shape[0], measured.shape[2]
     else:
         series, shape = measured, (thickness or measured.shape[2], measured.shape[2])
+        if shared["vacuum"]:
+            series = replace(series, intensity=series.intensity - np.float32(shared["vacuum"]))
     geometry = TiltGeometry(series.angles, shape, series.shape[2], series.axis_offset)
-    return Posed(measured, series, geometry, shared.get("vacuum", 0.0), noise)
+    return Posed(measured, series, geometry, shared["vacuum"], noise)
 
 
 def tomogram(of: Posed, density: NDArray[np.float32], *, fitted: bool = True, n_threads: int | None = None) -> Tomogram:
@@ -143,6 +145,7 @@ def tomogram(of: Posed, density: NDArray[np.float32], *, fitted: bool = True, n_
         "tilt_range": [low, high],
         "fitted": fitted,
         "noise": of.noise,
+        "vacuum": of.vacuum,
         "unexplained": unexplained,  # mean square, which a whole has from its parts
         "seen": float(np.square(of.series.intensity, dtype=np.float64).mean()),
         **{key: value for key, value in of.series.provenance.items() if of.of_volume},
@@ -156,7 +159,7 @@ def tomogram(of: Posed, density: NDArray[np.float32], *, fitted: bool = True, n_
         dy, dx = of.series.pixel_size
         voxel_size = dx, dy, dx
     return Tomogram(
-        density + np.float32(of.vacuum) if of.vacuum else density,
+        density + np.float32(of.vacuum) if of.vacuum and of.of_volume else density,
         (low, high),
         voxel_size,
         inferred,
@@ -179,9 +182,10 @@ def notes_on(told: Mapping[str, Any]) -> tuple[str, ...]:
     if chi2 is not None and chi2 > POOR:
         notes.append(
             f"the result leaves {np.sqrt(chi2):.2g} times the noise of the series unexplained; are the projections"
-            " aligned, is the tilt axis in their middle (--axis-offset), is the specimen within the thickness?"
+            " aligned, is the tilt axis in their middle (--axis-offset), is the specimen within the thickness,"
+            " is nothing dark and zero (vacuum)?"
         )
-    if told.get("vacuum"):
+    if told["vacuum"] and "projected_from" in told:
         notes.append(f"a density of {told['vacuum']:.4g} counts as empty space; say another with vacuum")
     return tuple(notes)
 

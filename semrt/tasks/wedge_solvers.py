@@ -35,6 +35,7 @@ class WedgeSolver:
 
     thickness: height of the tomogram along the beam [px]; None for as much as it is wide. Of a tilt series alone.
     vacuum: density of empty space in a tomogram that is given; None to find out, see semrt.tasks.wedge_series.
+        Of a tilt series, what its projections show where nothing is; None for zero.
     weighted: whether a tomogram that is given comes from weighted back projection; None to find out, likewise.
     noise: standard deviation of a pixel of the projections; None to estimate it.
     """
