@@ -158,21 +158,27 @@ def listening(work: Callable[[], Any], stop: Callable[[], None]) -> Any:
     """
     done: list[Any] = []
     failed: list[BaseException] = []
+    begun, abandoned, ended = threading.Event(), threading.Event(), threading.Event()
 
     def attempt() -> None:
+        begun.set()
         try:
-            done.append(work())
+            if not abandoned.is_set():
+                done.append(work())
         except BaseException as error:  # told where it is waited for
             failed.append(error)
+        finally:
+            ended.set()
 
-    thread = threading.Thread(target=attempt, name="TensorRT", daemon=True)
-    thread.start()
     try:
-        while thread.is_alive():
-            thread.join(_LISTEN)
+        threading.Thread(target=attempt, name="TensorRT", daemon=True).start()
+        while not ended.wait(_LISTEN):
+            pass
     except BaseException:
+        abandoned.set()
         stop()
-        thread.join()
+        if begun.is_set():
+            ended.wait()
         raise
     if failed:
         raise failed[0]

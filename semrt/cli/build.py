@@ -33,9 +33,7 @@ def build(model: str, precision: str, device: str, as_json: bool) -> None:
 
     place = parse_device(device, BACKENDS)
     if place.kind != "tensorrt":
-        raise InvalidOption(
-            f"device {device!r}: engines are built for tensorrt, or tensorrt:N; {place.kind} needs none"
-        )
+        raise InvalidOption(f"device {device!r}: engines are for tensorrt, or tensorrt:N; {place.kind} needs none")
     folder = find(model)
     manifest = Manifest.read(folder)
     manifest.file(precision)

@@ -12,7 +12,7 @@ from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Literal
 
 import semrt
-from semrt.errors import DeviceUnavailable, MissingDependency, OutOfMemory, SemrtError
+from semrt.errors import CacheUnusable, DeviceUnavailable, MissingDependency, OutOfMemory, SemrtError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -32,6 +32,7 @@ EXTRAS = {
 RUNTIMES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino")
 OPENCVS = ("opencv-python-headless", "opencv-python", "opencv-contrib-python-headless", "opencv-contrib-python")
 REINSTALL = "pip install --force-reinstall --no-deps semrt"
+TENSORRT = 'pip install --extra-index-url https://pypi.nvidia.com "semrt[trt]"'
 GPU = 'pip uninstall -y onnxruntime onnxruntime-gpu && pip install "semrt[gpu]"'
 
 
@@ -61,6 +62,7 @@ def diagnose() -> Iterator[Finding]:
     yield _processor()
     cards = _cards()
     yield Finding("graphics", "ok", "; ".join(cards) or "no NVIDIA driver answers; networks run on the processor")
+    yield from _tensorrt(has_card=bool(cards))
     yield from _models_and_devices(has_card=bool(cards))
 
 
@@ -126,6 +128,30 @@ def _cards() -> list[str]:
     except (OSError, subprocess.SubprocessError):
         return []  # the tool is there, but no driver answers it: the same as no card
     return [line.strip() for line in answer.stdout.splitlines() if line.strip()]
+
+
+def _tensorrt(*, has_card: bool) -> Iterator[Finding]:
+    """What of TensorRT is there; of use only with a card, and needed by nobody."""
+    from semrt.backends import Device, tensorrt
+    from semrt.backends.engine_cache import EngineCache
+    from semrt.backends.tensorrt_toolchain import toolchain_for
+
+    if not tensorrt.installed():
+        if has_card:
+            yield Finding("tensorrt", "note", "not installed; it would make networks faster on the card", TENSORRT)
+        return
+    try:
+        there = toolchain_for(Device("tensorrt"))
+        cache = EngineCache()
+        engines = sum(entry.meta.get("kind") == "engine" for entry in cache.entries())
+    except DeviceUnavailable as error:
+        yield Finding("tensorrt", "note", error.cause, error.cure.removeprefix("run: "))
+    except (MissingDependency, CacheUnusable) as error:
+        yield Finding("tensorrt", "note", str(error), TENSORRT if isinstance(error, MissingDependency) else "")
+    else:
+        cure = "" if engines else "semrt build MODEL"
+        detail = f"{there.version} on {there.gpu}, compute capability {there.capability}; {engines} engines built"
+        yield Finding("tensorrt", "ok" if engines else "note", f"{detail}, in {cache.folder}", cure)
 
 
 def _models_and_devices(*, has_card: bool) -> Iterator[Finding]:
