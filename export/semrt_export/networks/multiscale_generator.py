@@ -101,14 +101,12 @@ class MultiscaleGenerator(nn.Module):
         """How far from an output pixel an input pixel can still matter [px], rounded up to `multiple`.
 
         By way of the inner generator, whose pixels are of 2 px: kernels of 5 and 3 px reach 2 and 1 at their own scale,
-        as do steps down at the finer and steps up at the coarser of their two scales; the cells of the coarsest scale
-        reach multiple - 1.
+        and a step down or up reaches 1 at the finer of its two scales.
         """
         coarsest = self.multiple // 2  # in pixels of the inner generator
-        inside = 2 + (coarsest - 1) + GLOBAL_BLOCKS * 3 * coarsest + 2 * (coarsest - 1)
-        around = LOCAL_BLOCKS * 3 * 2 + 2 + 1 + 1
-        reach = 2 * inside + around + self.multiple - 1
-        return -(-reach // self.multiple) * self.multiple
+        inside = 2 + (coarsest - 1) + GLOBAL_BLOCKS * 3 * coarsest + (coarsest - 1)
+        around = 1 + LOCAL_BLOCKS * 3 * 2 + 1 + 1 + 1  # the halving, the blocks, the step up, two convolutions
+        return -(-(2 * inside + around) // self.multiple) * self.multiple
 
     @torch.no_grad()
     def scale_layers(self, channels: Tensor) -> None:

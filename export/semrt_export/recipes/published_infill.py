@@ -79,7 +79,7 @@ class PublishedInfillRecipe:
     input_channels = INPUT_CHANNELS
     output_channels = ("intensity",)
     normalisation = "Less the mean, over twice the spread of the visited pixels, as semrt.tasks.published_infill does."
-    tile = 2048  # what the network sees to each side, 736 px, leaves little of smaller ones
+    tile = 2048  # what the network sees to each side, 672 px, leaves little of smaller ones
     stages: ClassVar[tuple[float, ...]] = (1.0,)
 
     def __post_init__(self) -> None:

@@ -1,0 +1,468 @@
+"""The published network for partial scans: its objective, its recipes in the training loop, the task that runs it."""
+
+import json
+import signal
+from dataclasses import dataclass, field
+from functools import cache
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+import semrt
+from command import run as semrt_command
+from semrt import io
+from semrt import scan as scan_paths
+from semrt.backends import open_session
+from semrt.data import SparseScan
+from semrt.errors import InvalidOption, ModelUnsuitable
+from semrt.models import Manifest
+from semrt.simulate import micrographs
+from semrt.tasks import NetworkTask, find_task
+from semrt.tasks.published_infill import INPUT_CHANNELS, PublishedInfill, normalisation
+from semrt.tiling import padded_length
+from semrt_export import recipes
+from semrt_export.cli import train as train_command
+from semrt_export.data.pool import SamplePool
+from semrt_export.partial_scan_objective import AdversarialObjective, PartialScanObjective, blurred
+from semrt_export.publish import publish
+from semrt_export.recipes.published_infill import AdversarialInfillRecipe, PublishedInfillRecipe
+from semrt_export.run_folder import RunFolder, load, save
+from semrt_export.schedule import Budget
+from semrt_export.train import train
+from toy_recipe import ToyRecipe
+
+NAMES = ("infill-published", "infill-published-adversarial")
+SMALL = {"width": 1 / 32, "side": 96, "pool_size": 8, "held_out_draws": 2}
+
+
+def quiet(_line):
+    pass
+
+
+def small(name="infill-published", **options):
+    return recipes.recipe(name, {**SMALL, **options})
+
+
+def spiral_scan(shape=(128, 128), seed=0, exposure=False):
+    image = micrographs.draw(np.random.default_rng(seed), shape) * 300 + 50
+    visited = scan_paths.generate("ede-spiral", shape, nominal=16).visited
+    if not exposure:
+        return SparseScan(image, visited, pixel_size=(0.2, 0.3), metadata={"detector": "HAADF"})
+    share = cv2.GaussianBlur(visited.astype(np.float32), (3, 3), 0)
+    return SparseScan(image * share, share > 0, exposure=share)
+
+
+# --- what is made small
+
+
+def images(seed, n=2, side=96):
+    return torch.from_numpy(np.random.default_rng(seed).standard_normal((n, 1, side, side), np.float32))
+
+
+def packed(outer, inner):
+    return torch.cat((torch.nn.functional.pixel_unshuffle(outer, 2), inner), dim=1)
+
+
+def test_the_target_is_the_truth_blurred_as_published():
+    truth = images(0)
+    expected = [cv2.GaussianBlur(image[0], (5, 5), 2.5, borderType=cv2.BORDER_REFLECT_101) for image in truth.numpy()]
+    np.testing.assert_allclose(blurred(truth)[:, 0], expected, atol=1e-6)
+
+
+def test_the_loss_is_200_times_the_squared_errors_of_image_and_half_size_image():
+    truth = images(0)
+    target = blurred(truth)
+    half = blurred(torch.nn.functional.avg_pool2d(truth, 2))
+    objective = PartialScanObjective(96, clipping=False, hard_examples=False)
+    predicted = packed(target + 0.1, half - 0.05)  # 200 · (0.1² + 0.05²)
+    assert objective(predicted, None, truth, 0.0, None).item() == pytest.approx(2.5, rel=1e-4)
+    assert objective(target + 0.1, None, truth, 0.0, None).item() == pytest.approx(2.0, rel=1e-4)
+
+
+def test_image_and_half_size_image_are_limited_each_by_itself():
+    truth = images(0)
+    half = blurred(torch.nn.functional.avg_pool2d(truth, 2))
+    objective = PartialScanObjective(96, hard_examples=False)
+    predicted = packed(blurred(truth) + 10, half + 0.1)  # 20,000 and 2
+    found = objective(predicted, None, truth, 0.0, None).item()
+    assert found == pytest.approx(25 + 3 * (30**2 - 25**2) ** 0.5 + 2, rel=1e-3)  # 74.75 + 2
+    assert objective.outer_error.clipping.mean > 25 > objective.inner_error.clipping.mean
+
+
+def test_in_the_second_half_an_opponent_judges_and_what_is_made_is_compared_blurred():
+    truth, made = images(0), images(1)
+    torch.manual_seed(0)
+    objective = AdversarialObjective(96, width=1 / 32, crop=46, weight=3.0, clipping=False, hard_examples=False).eval()
+    plain = PartialScanObjective(96, clipping=False, hard_examples=False)
+    before = objective(made, None, truth, 0.49, np.random.default_rng(0))
+    assert torch.equal(before, plain(made, None, truth, 0.49, np.random.default_rng(0)))
+    after = objective(made, None, truth, 0.5, np.random.default_rng(0))
+    with torch.no_grad():
+        said = objective.opponent(objective._crops[1])
+    error = 200 * (blurred(made) - blurred(truth)).square().mean()
+    assert said.shape == (3, 2)
+    assert after.item() == pytest.approx((error + 3 * (said - 1).square().sum(0).mean()).item(), rel=1e-5)
+
+
+def test_the_opponent_learns_only_after_the_network_and_to_tell_truth_from_what_is_made():
+    truth = images(0)
+    made = (0.2 * images(1)).requires_grad_()
+    torch.manual_seed(0)
+    objective = AdversarialObjective(96, width=1 / 16, crop=46, rate=1e-3, hard_examples=False)
+    before = [weight.clone() for weight in objective.opponent.parameters()]
+    rng, losses = np.random.default_rng(0), []
+    for step in range(60):
+        objective(made, None, truth, 0.9, rng).backward()
+        if step == 0:
+            assert made.grad.abs().max() > 0
+            assert all(weight.grad is None for weight in objective.opponent.parameters())
+            assert all(map(torch.equal, before, objective.opponent.parameters()))
+        objective.learn()
+        losses.append(objective.figures()["opponent_loss"])
+    assert not any(map(torch.equal, before, objective.opponent.parameters()))
+    assert np.mean(losses[-10:]) < 0.5 * np.mean(losses[:5])
+    objective(made, None, truth, 0.1, rng)
+    state = [weight.clone() for weight in objective.opponent.parameters()]
+    objective.learn()  # in the first half there is nothing to learn from
+    assert all(map(torch.equal, state, objective.opponent.parameters()))
+
+
+# --- in the training loop
+
+
+@dataclass(frozen=True)
+class Interrupted(AdversarialInfillRecipe):
+    """Someone presses Ctrl-C at the `interrupt_at`th sample."""
+
+    interrupt_at: int = -1
+    drawn: list = field(default_factory=list, compare=False)
+
+    def options(self):
+        return {name: value for name, value in super().options().items() if name not in ("interrupt_at", "drawn")}
+
+    def augment(self, sample, rng):
+        self.drawn.append(0)
+        if len(self.drawn) == self.interrupt_at:
+            signal.raise_signal(signal.SIGINT)
+        return super().augment(sample, rng)
+
+
+def trained(folder, recipe, steps, **options):
+    for _ in SamplePool(folder / "pool", recipe.pool_size).fill(recipe.sample_maker(), recipe.pool_size):
+        pass
+    train(recipe, folder, budget=Budget(steps=steps), workers=0, threads=1, report=quiet, **options)
+    return load(RunFolder(folder).checkpoint)
+
+
+def test_a_run_with_an_opponent_that_was_stopped_and_resumed_ends_as_one_that_was_not(tmp_path):
+    straight = trained(tmp_path / "straight", Interrupted(**SMALL), 10)
+    # The first sample of the eighth step: the opponent has taken two of its five steps.
+    stopped = trained(tmp_path / "stopped", Interrupted(**SMALL, interrupt_at=29), 10)
+    assert stopped["step"] == 8
+    resumed = trained(tmp_path / "stopped", Interrupted(**SMALL), 10, resume=True)
+    assert straight["step"] == resumed["step"] == 10
+    for part in ("network", "averaged", "objective"):
+        extra = {run: state[part].pop("_extra_state", {}) for run, state in (("a", straight), ("b", resumed))}
+        assert straight[part].keys() == resumed[part].keys()
+        for name, value in straight[part].items():
+            assert torch.equal(resumed[part][name], value), name
+        for key, moments in extra["a"].get("state", {}).items():
+            assert moments["step"] == 5
+            assert torch.equal(moments["exp_avg"], extra["b"]["state"][key]["exp_avg"])
+        assert (part == "objective") == bool(extra["a"])
+    moved = {
+        name for name, value in straight["objective"].items() if not torch.equal(value, stopped["objective"][name])
+    }
+    assert {"blurred_error.clipping.mean", "inner_error.clipping.mean", "hard_examples.mean"} < moved
+    assert any(name.startswith("opponent.") for name in moved)
+
+
+def test_a_run_of_before_objectives_were_kept_can_be_resumed(tmp_path):
+    straight = trained(tmp_path / "straight", ToyRecipe(), 6)
+    trained(tmp_path / "old", ToyRecipe(interrupt_at=5), 6)
+    old = load(RunFolder(tmp_path / "old").checkpoint)
+    assert not old.pop("objective")  # a loss alone remembers nothing
+    save(RunFolder(tmp_path / "old").checkpoint, old)
+    resumed = trained(tmp_path / "old", ToyRecipe(), 6, resume=True)
+    for name, weight in straight["network"].items():
+        torch.testing.assert_close(resumed["network"][name], weight, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", [NAMES[0], pytest.param(NAMES[1], marks=pytest.mark.slow)])
+def test_a_few_steps_lower_the_error_and_the_curve_tells_of_the_opponent(name, tmp_path):
+    trained(tmp_path, small(name), 100)
+    run = RunFolder(tmp_path)
+    first, last = run.rows("curve")
+    assert last["loss"] < 0.8 * first["loss"]
+    assert ("opponent_loss" in last) == (name == NAMES[1])
+    if name == NAMES[1]:
+        assert np.isnan(first["opponent_loss"])
+        assert last["opponent_loss"] < 3
+    assert first["highest_loss"] == pytest.approx(75, rel=0.1)
+    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+# --- recipes
+
+
+def test_samples_hold_the_scan_along_the_spiral_and_the_noisy_truth():
+    make = small().sample_maker()
+    samples = [make(index) for index in range(4)]
+    again = small().sample_maker()(2)
+    assert np.array_equal(samples[2].inputs, again.inputs)
+    assert np.array_equal(samples[2].target, again.target)
+    path = scan_paths.generate("ede-spiral", (96, 96), nominal=16).visited
+    for sample in samples:
+        channel = dict(zip(INPUT_CHANNELS, sample.inputs, strict=True))
+        assert np.array_equal(channel["path"], path.astype(np.float32))
+        np.testing.assert_allclose(channel["intensity"], np.where(path, sample.target[0], 0), atol=1e-5)
+        assert abs(sample.target[0][path].mean()) < 1e-3
+        assert sample.target[0][path].std() == pytest.approx(0.5, rel=1e-3)
+        assert recipes.recipe("infill-published", {}).augment(sample, np.random.default_rng(0)) is sample
+
+
+def test_a_blurred_spiral_tells_its_exposure():
+    sample = small(blurred=True).sample_maker()(0)
+    path = sample.inputs[INPUT_CHANNELS.index("path")]
+    visited = scan_paths.generate("ede-spiral", (96, 96), nominal=16).visited
+    np.testing.assert_allclose(path, cv2.GaussianBlur(visited.astype(np.float32), (3, 3), 0), atol=1e-6)
+    assert 0.5 < path.max() < 1
+
+
+def test_the_blurred_truth_has_no_error_and_the_mean_is_refused():
+    recipe = small()
+    held_out = recipe.held_out()
+    truths = {scan.sample.inputs.tobytes(): (scan.truth - scan.mean) / scan.scale for scan in held_out}
+    perfect = recipe.evaluate(lambda channels: truths[channels[0].tobytes()][None, None], held_out)
+    assert perfect.figures["rmse_network"] < 1e-3
+    assert recipe.objection(perfect) is None
+    zeros = recipe.evaluate(lambda channels: np.zeros((1, 1, 96, 96), np.float32), held_out)
+    assert zeros.figures["rmse_network"] == pytest.approx(zeros.figures["rmse_mean"])
+    assert "no better than that of the mean" in recipe.objection(zeros)
+    assert "NaN" in recipe.objection(recipe.evaluate(lambda _: np.full((1, 1, 96, 96), np.nan, np.float32), held_out))
+    assert zeros.figures["rmse_natural"] < zeros.figures["rmse_nearest"] < zeros.figures["rmse_mean"]
+
+
+def test_errors_are_percent_of_images_from_0_to_1():
+    recipe = small(held_out_draws=1)
+    (scan,) = recipe.held_out()
+    off = (scan.truth + 0.03 - scan.mean) / scan.scale
+    evaluation = recipe.evaluate(lambda _: off[None, None], [scan])
+    assert evaluation.figures["rmse_network"] == pytest.approx(3.0, rel=1e-3)
+    assert evaluation.score == pytest.approx(-20 * np.log10(0.03), rel=1e-4)
+
+
+def test_no_held_out_scan_is_one_of_the_training():
+    recipe = small()
+    trained_on = {recipe.sample_maker()(index).target.tobytes() for index in range(6)}
+    assert trained_on.isdisjoint(scan.sample.target.tobytes() for scan in recipe.held_out())
+
+
+def test_real_images_are_trained_on_and_measured_on_where_they_are_given(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 255, (120, 130), np.uint8)
+    cv2.imwrite(str(tmp_path / "real.png"), cv2.GaussianBlur(noise, (0, 0), 3))
+    recipe = small(images=(str(tmp_path),), held_out_images=(str(tmp_path),), real_share=1.0, held_out_draws=1)
+    assert recipe.sample_maker()(0).target.shape == (1, 96, 96)
+    assert [scan.images for scan in recipe.held_out()] == ["procedural", "real"]
+    assert recipe.image_names() == ["real.png"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_published_options_give_the_published_training(name):
+    kind = type(recipes.recipe(name, {}))
+    recipe = recipes.recipe(name, kind.published())
+    with torch.device("meta"):  # counted, not made
+        network = recipe.network()
+        objective = recipe.objective()
+    assert sum(weight.numel() for weight in network.parameters()) == 106_180_900
+    assert recipe.side == 512
+    schedule = recipe.schedule
+    assert (schedule.batch, schedule.weight_decay, schedule.ema_decay) == (1, 0, 0)
+    assert schedule.learning_rate_at(0, 0.0) == 3e-4
+    if name == NAMES[1]:
+        assert sum(weight.numel() for weight in objective.opponent.parameters()) == 8_263_488
+        assert objective.crop == 70
+        assert objective.optimiser.param_groups[0]["lr"] == 1e-4
+        assert schedule.learning_rate_at(0, 0.6) == pytest.approx(1e-4)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_recipe_survives_its_own_json_and_its_tiles_hold_more_than_halo(name):
+    recipe = small(name, sees="filled-scan", nominal=20.0)
+    assert recipes.recipe(name, json.loads(json.dumps(recipe.options()))) == recipe
+    json.dumps(recipe.domain())
+    network = recipe.network()
+    assert recipe.tile - 2 * network.receptive_field_radius() >= 128
+    assert recipe.tile % network.multiple == 0
+
+
+@pytest.mark.parametrize(("sees", "first", "seen"), [("scan", 0, 1), ("scan-and-path", 0, 2), ("filled-scan", 2, 1)])
+def test_the_network_sees_what_it_is_asked_to_see(sees, first, seen):
+    network = small(sees=sees).network()
+    assert (network.first, network.seen, network.in_channels) == (first, seen, 3)
+    assert network.trainer is not None
+    assert small(sees=sees, trainer=False).network().trainer is None
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "says"),
+    [
+        (NAMES[0], {"width": 0.01}, "width: expected 0.03125 or more, got 0.01"),
+        (NAMES[0], {"side": 100}, "side: expected a multiple of 32 px, got 100"),
+        (NAMES[0], {"sees": "path"}, "sees"),
+        (NAMES[0], {"nominal": 0.5}, "nominal: expected a distance"),
+        (NAMES[1], {"crop": 40}, "crop: expected 46 px to less than half the side, got 40"),
+        (NAMES[1], {"side": 64}, "crop: expected 46 px to less than half the side, got 46"),
+        (NAMES[1], {"adversarial_weight": 0.0}, "adversarial_weight: expected above zero"),
+        (NAMES[0], {"crop": 46}, "crop"),
+    ],
+)
+def test_an_option_that_cannot_be_is_refused_in_a_line(name, options, says):
+    with pytest.raises(InvalidOption, match=says) as refused:
+        recipes.recipe(name, options)
+    assert "\n" not in str(refused.value)
+
+
+# --- the task
+
+
+def test_the_network_is_given_the_normalised_scan_its_path_and_the_nearest_samples():
+    scan = spiral_scan()
+    mean, scale = normalisation(scan)
+    values = scan.intensity[scan.visited].astype(float)
+    assert (mean, scale) == pytest.approx((values.mean(), 2 * values.std()), rel=1e-5)
+    task = find_task("infill-published")
+    assert isinstance(task, NetworkTask)
+    intensity, path, nearest = task.prepare(scan)
+    np.testing.assert_allclose(intensity[scan.visited], (values - mean) / scale, atol=1e-5)
+    assert not intensity[~scan.visited].any()
+    np.testing.assert_array_equal(path, scan.visited)
+    places = np.argwhere(scan.visited)
+    for y, x in np.random.default_rng(0).integers(0, 128, (200, 2)):
+        distances = np.hypot(*(places - (y, x)).T)
+        near = places[distances <= distances.min() * 1.03 + 1e-6]  # those that count as nearest
+        assert nearest[y, x] in intensity[near[:, 0], near[:, 1]]
+
+
+def test_partial_exposure_weighs_the_scan_and_is_the_path():
+    scan = spiral_scan(exposure=True)
+    mean, scale = normalisation(scan)
+    intensity, path, nearest = PublishedInfill().prepare(scan)
+    np.testing.assert_allclose(path, scan.exposure)
+    full = np.divide(scan.intensity, scan.exposure, where=scan.visited, out=np.zeros_like(scan.intensity))
+    np.testing.assert_allclose(intensity, np.where(scan.visited, scan.exposure * (full - mean) / scale, 0), atol=1e-4)
+    np.testing.assert_allclose(nearest[scan.visited], ((full - mean) / scale)[scan.visited], atol=1e-4)
+
+
+def test_the_result_is_in_the_units_of_the_scan_and_keeps_what_was_measured():
+    scan, task = spiral_scan(), PublishedInfill()
+    mean, scale = normalisation(scan)
+    predicted = np.full((1, *scan.shape), 0.5, np.float32)
+    kept = task.finish(predicted, task.prepare(scan), scan)
+    np.testing.assert_array_equal(kept.intensity[scan.visited], scan.intensity[scan.visited])
+    np.testing.assert_allclose(kept.intensity[~scan.visited], mean + scale / 2, rtol=1e-5)
+    assert (kept.pixel_size, kept.metadata, kept.error) == ((0.2, 0.3), {"detector": "HAADF"}, None)
+    denoised = task.finish(predicted, task.prepare(scan), scan, denoise=True)
+    np.testing.assert_allclose(denoised.intensity, mean + scale / 2, rtol=1e-5)
+
+
+def test_the_spiral_of_the_training_is_inside_the_domain_in_a_field_of_any_size():
+    domain = PublishedInfillRecipe().domain()
+    for shape in ((64, 64), (128, 128), (300, 200), (512, 512)):
+        assert PublishedInfill().outside_domain(spiral_scan(shape), domain) is None
+    half = scan_paths.generate("ede-spiral", (128, 128), nominal=40).visited
+    assert "coverage" in PublishedInfill().outside_domain(SparseScan(np.ones((128, 128)), half), domain)
+
+
+# --- from a recipe to an answer
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Name -> a model after two steps of training, and its network in PyTorch; each is made once."""
+
+    @cache
+    def of(name):
+        folder = tmp_path_factory.mktemp(name)
+        recipe = small(name)
+        trained(folder / "run", recipe, 2)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(PublishedInfillRecipe, "objection", lambda *_: None)  # two steps teach nothing
+            publish(folder / "run", folder / "model", threads=1, report=quiet)
+        network = recipe.network().eval()
+        network.load_state_dict(load(RunFolder(folder / "run").best)["network"])
+        return folder / "model", network
+
+    return of
+
+
+def in_torch(network, scan):
+    """The answer for a scan whose end is mirrored up to the size that the network needs."""
+    channels = PublishedInfill().prepare(scan)
+    more = [(0, padded_length(n, network.multiple) - n) for n in scan.shape]
+    padded = np.pad(channels, ((0, 0), *more), mode="symmetric")
+    with torch.inference_mode():
+        answer = network(torch.from_numpy(padded)[None])[0, :, : scan.shape[0], : scan.shape[1]].numpy()
+    return PublishedInfill().finish(answer, channels, scan).intensity
+
+
+@pytest.mark.parametrize("name", [NAMES[0], pytest.param(NAMES[1], marks=pytest.mark.slow)])
+def test_an_exported_network_gives_in_the_runtime_what_it_gives_in_torch(made, name):
+    folder, network = made(name)
+    manifest = Manifest.read(folder)
+    assert (manifest.name, manifest.task, manifest.halo) == (name, "infill-published", 672)
+    assert manifest.input_channels == INPUT_CHANNELS
+    for shape in ((65, 97), (128, 128)):
+        scan = spiral_scan(shape, seed=3)
+        result = semrt.infer(folder, scan, device="cpu", threads=1, fallback="none")
+        spread = float(np.ptp(scan.intensity))
+        np.testing.assert_allclose(result.intensity, in_torch(network, scan), atol=1e-4 * spread)
+    with open_session(folder, "cpu", threads=1) as session:
+        assert session.manifest.training["parameters"] == sum(weight.numel() for weight in network.parameters())
+
+
+def test_the_exported_graph_has_its_weights_as_numbers(made):
+    import onnx
+
+    folder, network = made(NAMES[0])
+    graph = onnx.load(folder / Manifest.read(folder).onnx).graph
+    operators = {node.op_type for node in graph.node}
+    assert operators == {"Conv", "ConvTranspose", "LeakyRelu", "Add", "AveragePool", "Slice"}
+    kernels = [value for value in graph.initializer if len(value.dims) == 4]
+    assert len(kernels) == 27 + 14  # the inner and the outer generator's; the trainer is left behind
+    assert any(hasattr(part, "parametrizations") for part in network.modules())  # the network itself is as it was
+
+
+def test_a_scan_unlike_the_training_is_refused_or_left_to_a_classical_method(made):
+    folder, _ = made(NAMES[0])
+    image = micrographs.draw(np.random.default_rng(5), (96, 96))
+    dense = SparseScan(image, np.random.default_rng(0).random((96, 96)) < 0.4)
+    with pytest.raises(ModelUnsuitable, match="coverage"):
+        semrt.infer(folder, dense, device="cpu", threads=1, fallback="none")
+    classical = semrt.infer(folder, dense, device="cpu", threads=1, fallback="classical")
+    np.testing.assert_array_equal(classical.intensity, semrt.infer("kriging", dense, threads=1).intensity)
+
+
+def test_the_commands_train_a_recipe_and_run_its_model_on_a_file(made, tmp_path):
+    out = tmp_path / "run"
+    recipe = small(NAMES[1])
+    list(SamplePool(out / "pool", 8).fill(recipe.sample_maker(), 8))
+    settings = [f"--set={name}={value}" for name, value in {**SMALL, "clipping": "no", "sees": "scan"}.items()]
+    done = CliRunner().invoke(
+        train_command,
+        [NAMES[1], "--out", str(out), "--workers=0", "--threads=1", "--max-steps=2", *settings],
+        catch_exceptions=False,
+    )
+    assert "held out: score" in done.output
+    config = RunFolder(out).read_config()
+    assert (config["recipe"]["clipping"], config["recipe"]["sees"]) == (False, "scan")
+    folder, network = made(NAMES[0])
+    scan = spiral_scan()
+    io.write(tmp_path / "scan.npz", scan)
+    ran = semrt_command("infer", folder, tmp_path / "scan.npz", "-o", tmp_path / "out", "--threads", "1")
+    assert ran.exit_code == 0, ran.stderr
+    (written,) = (tmp_path / "out").glob("*.npz")
+    np.testing.assert_allclose(io.read(written).intensity, in_torch(network, scan), rtol=1e-4, atol=0.05)
