@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["PublishedHeldOut", "PublishedScanMaker", "SpiralScanner"]
+__all__ = ["PublishedHeldOut", "PublishedScanMaker", "SpiralScanner", "procedural"]
 
 
 @dataclass(frozen=True)
