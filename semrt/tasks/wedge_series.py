@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from semrt.data import Tomogram
 
-__all__ = ["STEP", "as_series", "check_cubic", "is_weighted", "tilts_of", "vacuum_of"]
+__all__ = ["STEP", "as_series", "blurred", "check_cubic", "is_weighted", "tilts_of", "vacuum_of"]
 
 STEP = 2.0
 """Between the tilts [degrees]: what most series have; more of them say nothing new, and cost time."""
@@ -121,18 +121,18 @@ def _unweighted(projections: NDArray[np.float32], geometry: TiltGeometry, n_thre
     series = projections
     for _ in range(ROUNDS):
         seen = geometry.project(wbp(series, geometry, filter="ramp", n_threads=n_threads), n_threads=n_threads)
-        series = series + _blurred(projections - seen)
+        series = series + blurred(projections - seen, BLUR)
     return series
 
 
-def _blurred(series: NDArray[np.float32]) -> NDArray[np.float32]:
-    """By a Gaussian of BLUR px along s, whose ends go on as they are."""
+def blurred(series: NDArray[np.float32], width: float) -> NDArray[np.float32]:
+    """Blur (n, ny, ns) along s by a Gaussian of standard deviation `width` [px]; the ends of rows go on as they are."""
     n = series.shape[-1]
-    margin = int(4 * BLUR)
+    margin = int(4 * width)
     length = n + 2 * margin
-    response = np.exp(-2 * (np.pi * BLUR * np.fft.rfftfreq(length)) ** 2)
-    blurred = np.empty_like(series)
-    for projection, smooth in zip(series, blurred, strict=True):  # one by one: spectra of all would fill the memory
+    response = np.exp(-2 * (np.pi * width * np.fft.rfftfreq(length)) ** 2)
+    result = np.empty_like(series)
+    for projection, smooth in zip(series, result, strict=True):  # one by one: spectra of all would fill the memory
         wide = np.pad(projection, ((0, 0), (margin, margin)), mode="edge")
         smooth[:] = np.fft.irfft(np.fft.rfft(wide, axis=-1) * response, length, axis=-1)[:, margin : margin + n]
-    return blurred
+    return result
