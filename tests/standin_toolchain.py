@@ -1,12 +1,19 @@
 """In TensorRT's place, where there is no card: engines that ONNX Runtime runs, with faults that can be planted."""
 
+import hashlib
 import json
 import threading
 
 import numpy as np
 import onnxruntime
 
+from semrt.backends import Device, tensorrt_toolchain
+from semrt.backends.tensorrt_build import build_engine
 from semrt.errors import DeviceUnavailable
+from semrt.models import REFERENCE, Manifest, Reference
+from tiny_models import box_graph, manifest_for
+
+CARD = Device("tensorrt")
 
 
 class Standin:
@@ -76,3 +83,40 @@ class Opened:
 
     def close(self):
         self.closed = True
+
+
+def box_model(folder, onnx=None, side=16, **changes):
+    """A model of the mean of 3 x 3 px, with test tensors of a size that is not that of its tiles."""
+    folder.mkdir(parents=True, exist_ok=True)
+    onnx = box_graph() if onnx is None else onnx
+    channels = np.random.default_rng(0).random((2, 1, side, side)).astype(np.float16).astype(np.float32)
+    padded = np.pad(channels, ((0, 0), (0, 0), (1, 1), (1, 1)))
+    mean = sum(padded[..., i : i + side, j : j + side] for i in range(3) for j in range(3)) / np.float32(9)
+    tensors = Reference(channels, mean).to_bytes()
+    (folder / REFERENCE).write_bytes(tensors)
+    (folder / "box.onnx").write_bytes(onnx)
+    changes.setdefault("reference", {"file": REFERENCE, "sha256": hashlib.sha256(tensors).hexdigest()})
+    manifest_for(onnx, **changes).write(folder)
+    return folder
+
+
+def install(monkeypatch, toolchain):
+    """Make it TensorRT, as far as semrt can tell."""
+    monkeypatch.setattr(tensorrt_toolchain, "toolchain_for", lambda device: toolchain)
+    return toolchain
+
+
+def build(folder, **how):
+    """The engine of a model."""
+    return build_engine(folder, Manifest.read(folder), CARD, **how)
+
+
+def tiles_of(n=2, h=32, w=32, seed=1):
+    return np.random.default_rng(seed).random((n, 1, h, w), np.float32)
+
+
+def nothing_is_kept(kept):
+    """No engine, no sidecar, nothing half written."""
+    left = sorted(kept.folder.glob("*")) if kept.folder.exists() else []
+    assert [path.suffix for path in left if path.suffix != ".lock"] == []
+    return True

@@ -179,6 +179,8 @@ class Slot:
 
 def _profile(engine: trt.ICudaEngine, name: str, index: int) -> Profile:
     smallest, usual, largest = (tuple(sides) for sides in engine.get_tensor_profile_shape(name, index))
+    if not usual:  # an engine of one shape need not have any other
+        smallest = usual = largest = tuple(engine.get_tensor_shape(name))
     return smallest, usual, largest
 
 

@@ -28,7 +28,9 @@ COMPARED = {"device": str, "threads": int, "precision": str, "solver": str, "til
 @click.option("--pattern", help="Scan pattern, of a model that takes sparse scans.  [default: clv]")
 @click.option("--coverage", type=_values.coverage, help="Fraction of the pixels, of such a model.  [default: 1/20]")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of what is simulated.")
-@click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:N; auto is the fastest that opens.")
+@click.option(
+    "--device", default="auto", show_default=True, help="cpu, cuda, tensorrt, cuda:N; auto is the fastest that opens."
+)
 @click.option("--threads", type=click.IntRange(min=1), help="Threads of the processor; one for each core by default.")
 @click.option("--precision", default="fp32", show_default=True, help="fp32, or one of the model's variants.")
 @click.option("--tile", type=click.IntRange(min=1), metavar="PX", help="Side of a tile; the model's own by default.")

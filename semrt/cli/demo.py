@@ -38,7 +38,9 @@ NOISE = 0.02
 @click.option("--coverage", type=_values.coverage, default="1/20", show_default=True, help="Fraction of the pixels.")
 @click.option("--seed", type=int, default=2, show_default=True, help="Of micrograph, noise and scan.")
 @click.option("--model", default="infill", show_default=True, help="A model for sparse scans.")
-@click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:N; auto is the fastest that opens.")
+@click.option(
+    "--device", default="auto", show_default=True, help="cpu, cuda, tensorrt, cuda:N; auto is the fastest that opens."
+)
 @click.option("--threads", type=click.IntRange(min=1), help="Threads of the processor; one for each core by default.")
 @click.option("--spectra", is_flag=True, help="Add power spectra to the preview.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")

@@ -44,7 +44,9 @@ FILE = click.Path(path_type=Path)
 @click.option("--spectra", is_flag=True, help="Add power spectra to the preview.")
 @click.option("--save", "saves", metavar="NAMES", help="What goes beside a result, see above; commas between.")
 @click.option("--voxel", type=voxel, metavar="LENGTH", help="Height of the voxels of layers.  [default: 10nm]")
-@click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:N; auto is the fastest that opens.")
+@click.option(
+    "--device", default="auto", show_default=True, help="cpu, cuda, tensorrt, cuda:N; auto is the fastest that opens."
+)
 @click.option("--threads", type=click.IntRange(min=1), help="Threads of the processor; one for each core by default.")
 @click.option("--precision", default="fp32", show_default=True, help="fp32, or one of the model's variants.")
 @click.option("--tile", type=click.IntRange(min=1), metavar="PX", help="Side of a tile; the model's own by default.")

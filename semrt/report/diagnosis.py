@@ -150,7 +150,7 @@ def _tensorrt(*, has_card: bool) -> Iterator[Finding]:
         yield Finding("tensorrt", "note", str(error), TENSORRT if isinstance(error, MissingDependency) else "")
     else:
         cure = "" if engines else "semrt build MODEL"
-        detail = f"{there.version} on {there.gpu}, compute capability {there.capability}; {engines} engines built"
+        detail = f"{there.version} on {there.gpu}, compute capability {there.capability}; engines built: {engines}"
         yield Finding("tensorrt", "ok" if engines else "note", f"{detail}, in {cache.folder}", cure)
 
 
