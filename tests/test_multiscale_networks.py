@@ -4,9 +4,13 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils.parametrizations import spectral_norm, weight_norm
+from torch.nn.utils.parametrize import is_parametrized
 
+from semrt_export.evaluate import onnx_run
 from semrt_export.networks.multiscale_discriminators import MultiscaleDiscriminators, multiscale_crops
 from semrt_export.networks.multiscale_generator import MultiscaleGenerator
+from semrt_export.to_onnx import to_onnx
 
 NARROW = 1 / 32
 
@@ -145,6 +149,20 @@ def test_no_pixel_beyond_the_halo_matters_and_nearly_all_within_do(narrow):
         reaches.append(max(at - columns.min(), columns.max() - at))
     assert halo - 32 < max(reaches) <= halo
     assert halo == 672
+
+
+@pytest.mark.parametrize("normalised", [weight_norm, spectral_norm])
+def test_normalised_weights_are_exported_as_numbers_and_stay_normalised_in_the_network(normalised):
+    torch.manual_seed(0)
+    network = nn.Sequential(normalised(nn.Conv2d(2, 4, 3, padding=1)), nn.LeakyReLU(), nn.Conv2d(4, 1, 1)).eval()
+    image = torch.randn(1, 2, 16, 24)
+    with torch.no_grad():
+        before = network(image)
+        graph = to_onnx(network, channels=2, multiple=8)
+        assert torch.equal(network(image), before)
+    assert [node.op_type for node in graph.graph.node] == ["Conv", "LeakyRelu", "Conv"]
+    np.testing.assert_allclose(onnx_run(graph.SerializeToString(), threads=1)(image.numpy()), before, atol=1e-6)
+    assert is_parametrized(network[0])
 
 
 # --- opponents

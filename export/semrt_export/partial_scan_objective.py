@@ -38,6 +38,7 @@ def blurred(images: Tensor) -> Tensor:
 class PartialScanObjective(Objective):
     """Mean squared errors to the blurred truth, of the completed scan and of the trainer's half-size one.
 
+    The published trainer learns from twice its error; to Adam that is the same.
     side [px]: of the samples.  clipping: limit outliers (AdaptiveClipping), of either error by itself.
     running_weights: weigh pixels (RunningErrorWeights).  hard_examples: show again what went badly (HardExamples).
     """
