@@ -145,6 +145,8 @@ def _through(name: str, stage: Stage, outcome: Outcome) -> Outcome:
 
 def _release(error: BaseException | None) -> None:
     """Let go of the images that the frames of a kept error hold; its traceback can still be printed."""
-    while error is not None:
+    seen: set[int] = set()  # errors may be each other's cause
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
         traceback.clear_frames(error.__traceback__)
         error = error.__cause__ or error.__context__

@@ -176,3 +176,12 @@ def test_a_kept_error_holds_no_images():
     assert released == ["x"]
     assert "8 pixels" in str(outcome.error)
     assert outcome.error.__traceback__ is not None  # it can still be printed
+
+
+def test_an_error_that_is_its_own_cause_ends_the_way_of_its_item():
+    def stage(item, _):
+        error = ValueError("round and round")
+        raise error from error
+
+    (outcome,) = pipeline.run([1], {"stage": stage})
+    assert isinstance(outcome.error, ValueError)

@@ -194,8 +194,10 @@ def _columns(path: Path) -> dict[str, NDArray[np.float64]]:
             values = np.loadtxt(chain([first], file), delimiter=",", ndmin=2, comments=None)
     except UnicodeDecodeError as why:
         raise UnsupportedFormat(path, "is not text; is its suffix right?") from why
+    except UnsupportedFormat:
+        raise
     except ValueError as why:
-        raise (why if isinstance(why, UnsupportedFormat) else UnreadableFile(path, why)) from why
+        raise UnreadableFile(path, why) from why
     if values.shape[1] != len(names):
         raise UnreadableFile(path, f"{len(names)} columns are named, its lines hold {values.shape[1]}")
     return {name: np.ascontiguousarray(column) for name, column in zip(names, values.T, strict=True)}
