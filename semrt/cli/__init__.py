@@ -20,6 +20,7 @@ __all__ = ["COMMANDS", "main"]
 
 COMMANDS = {
     "infer": "semrt.cli.infer:infer",
+    "watch": "semrt.cli.watch:watch",
     "scan": "semrt.cli.scan:scan",
     "simulate": "semrt.cli.simulate:simulate",
     "info": "semrt.cli.info:info",

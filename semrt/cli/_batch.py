@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shutil
 import threading
-from contextlib import closing, suppress
+from collections.abc import Mapping
+from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from semrt import engine, io
 from semrt.cli import _results
@@ -22,7 +23,8 @@ from semrt.errors import InvalidOption
 from semrt.tasks import Solver, devices_of, find_task, result_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Generator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from semrt.backends import Session
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from semrt.pipeline import Outcome
     from semrt.tasks import NetworkTask
 
-__all__ = ["Batch", "Summary"]
+__all__ = ["Arriving", "Batch", "Summary"]
 
 SOME_FAILED = 1
 
@@ -39,12 +41,15 @@ SOME_FAILED = 1
 class Summary:
     """What became of a batch: records of the results, of the failures, and the sources that were left alone.
 
+    done: how many results there are.  codes: exit codes of the failures.
     interrupted: by Ctrl-C.  abandoned: by a second one, before the stages had come to an end.
     """
 
     results: list[dict[str, Any]] = field(default_factory=list)
     failures: list[dict[str, Any]] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
+    done: int = 0
+    codes: set[int] = field(default_factory=set)
     interrupted: bool = False
     abandoned: bool = False
 
@@ -53,10 +58,40 @@ class Summary:
         """0 fine, 1 some inputs failed; where all failed alike, the code of that failure; 130 interrupted."""
         if self.interrupted:
             return INTERRUPTED
-        codes = {failure["exit_code"] for failure in self.failures}
-        if not codes:
+        if not self.codes:
             return 0
-        return codes.pop() if len(codes) == 1 and not self.results and not self.skipped else SOME_FAILED
+        return min(self.codes) if len(self.codes) == 1 and not self.done and not self.skipped else SOME_FAILED
+
+    def count(self, record: dict[str, Any], *, keep: bool) -> None:
+        """Count a result or a failure.  keep: its record too, which an endless batch has no room for."""
+        failed = "exit_code" in record
+        if failed:
+            self.codes.add(record["exit_code"])
+        else:
+            self.done += 1
+        if keep:
+            (self.failures if failed else self.results).append(record)
+
+
+class Arriving(Protocol):
+    """Files that come while a batch runs."""
+
+    @property
+    def targets(self) -> Mapping[Path, Path]:
+        """Of all that were begun, where their results go."""
+        ...
+
+    def sources(self, stop: threading.Event, say: Callable[[str], None]) -> Iterator[Path]:
+        """Each file as it is due, never one that is still being worked on; ends at the latest when told to stop."""
+        ...
+
+    def begun(self, source: Path) -> AbstractContextManager[None]:
+        """Around reading a file: a target is found for it first; raises what keeps it from being begun."""
+        ...
+
+    def ended(self, source: Path, record: Mapping[str, Any]) -> None:
+        """Hear what became of a file: the record of its result, or that of its failure, which has an exit_code."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -91,18 +126,22 @@ class Batch:
         if self.tilts.given and not takes_tilts(self._task):
             raise InvalidOption(f"{self.tilts.given[0]}: {self._name} takes no tilt series or tomograms; leave it out")
 
-    def run(self, targets: Mapping[Path, Path]) -> Summary:
+    def run(self, targets: Mapping[Path, Path] | Arriving) -> Summary:
         """Infer each source into its target; one that fails, or Ctrl-C, leaves the finished ones whole.
 
         After Ctrl-C nothing more is begun, and what runs hands in what it has; a second one ends all at once.
+        Of files that are still to come, the records are told as they end, and not kept.
         """
+        arriving = None if isinstance(targets, Mapping) else targets
+        targets = targets if isinstance(targets, Mapping) else targets.targets
         summary = Summary()
         stop = threading.Event()
         inputs: dict[Path, Any] = {}
         partial: dict[Path, Path] = {}
 
         def read(source: Path) -> Any:
-            inputs[source] = self._read(source, targets[source])
+            with nullcontext() if arriving is None else arriving.begun(source):
+                inputs[source] = self._read(source, targets[source])
             return inputs[source]
 
         def write(source: Path, result: Any) -> dict[str, Any]:
@@ -115,7 +154,7 @@ class Batch:
             partial[source] = targets[source].with_name(f"{targets[source].stem}.partial")
             return partial[source]
 
-        with progress(len(targets), self.header) as shown:
+        with progress(None if arriving else len(targets), self.header) as shown:
 
             def within(source: Path, done: int, total: int, what: str) -> None:
                 shown.within(source.name, done, total, what)
@@ -130,7 +169,7 @@ class Batch:
                     shown.say("semrt: stopping: what runs hands in what it has; Ctrl-C once more ends it at once")
 
             outcomes = engine.infer_many(
-                targets,
+                targets if arriving is None else arriving.sources(stop, shown.say),
                 self.model,
                 read,
                 write,
@@ -144,24 +183,28 @@ class Batch:
                 with asking_first(ask_to_stop), closing(cast("Generator[Outcome]", outcomes)):
                     for outcome in outcomes:
                         inputs.pop(outcome.item, None)
-                        self._tell(outcome, summary, shown)
+                        partial.pop(outcome.item, None)
+                        summary.count(record := self._tell(outcome, shown), keep=arriving is None)
+                        if arriving is not None:
+                            arriving.ended(outcome.item, record)
             except KeyboardInterrupt:
                 summary.interrupted = summary.abandoned = True
         return summary
 
-    def _tell(self, outcome: Outcome, summary: Summary, shown: Progress) -> None:
-        """Say what became of one input, and keep it for the end."""
+    def _tell(self, outcome: Outcome, shown: Progress) -> dict[str, Any]:
+        """Say what became of one input, and return the record of it."""
         if outcome.error is not None:
             log_traceback(outcome.error)
-            summary.failures.append(failure := _failure(outcome))
+            failure = _failure(outcome)
             shown.failed(f"semrt: {failure['error']}")
-            return
-        summary.results.append(record := _record(outcome))
+            return failure
+        record = _record(outcome)
         shown.ended(f"{outcome.item}: {_spent(outcome):.2f} s{self._where(outcome)}")
         for note in record["notes"]:
             shown.say(f"semrt: note: {outcome.item}: {note}")
         if record["interrupted"]:
             shown.say(f"semrt: note: {outcome.item}: interrupted, the best so far; --skip-existing will redo it")
+        return record
 
     def _where(self, outcome: Outcome) -> str:
         """Name the device, where the header could not know it."""

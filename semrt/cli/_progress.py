@@ -58,13 +58,13 @@ class Progress(ABC):
 
 
 @contextmanager
-def progress(total: int, header: str) -> Iterator[Progress]:
-    """Report on `total` pieces of work."""
-    if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
+def progress(total: int | None, header: str) -> Iterator[Progress]:
+    """Report on `total` pieces of work; None where nobody knows how many, and no bar could tell."""
+    if total is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
         with _rich() as shown:
             yield _Bar(total, header, shown)
     else:
-        yield _Lines(total, header)
+        yield _Lines(total or 0, header)
 
 
 class _Lines(Progress):
