@@ -4,7 +4,7 @@
     python benchmarks/infill_published.py --minutes 30 --width 0.25 --images train --test-images test
     python benchmarks/infill_published.py --published --steps 1000000 --images train --device cuda    # as published
 
-Every variant is trained on the same scans along the published spiral, exported, and run by `semrt.infer` on the same
+Every variant is trained on the same scans along a published path, exported, and run by `semrt.infer` on the same
 test scans, of images that training never draws. Errors are root mean squares against the blurred truth (5×5, σ 2.5 px)
 in percent of images from 0 to 1, of all pixels, measured ones included; `blurred` is that of the result once blurred
 alike, which is what counts where an opponent asks for noise. GMAC: multiplications for 512 × 512 px.
@@ -38,7 +38,7 @@ from semrt.models import Manifest
 from semrt.tasks.kriging import SMOOTHING, sample_values
 from semrt.tasks.published_infill import INPUT_CHANNELS, PublishedInfill, normalisation
 from semrt_export import recipes
-from semrt_export.data.published_scans import procedural
+from semrt_export.data.published_scans import PATTERNS, procedural
 from semrt_export.data.real_images import centre_crop, denoised, find_images, read_grey
 from semrt_export.publish import publish
 from semrt_export.schedule import Budget
@@ -67,7 +67,7 @@ HEAD = f"{'':<24}{'RMSE %':>8}{'median':>8}{'blurred':>9}{'M par.':>9}{'GMAC':>8
 
 
 def test_scans(recipe: Any, images: tuple[Path, ...], draws: int) -> list[tuple[SparseScan, NDArray[np.float32]]]:
-    """Scans along the spiral of a recipe, each with its blurred truth."""
+    """Scans along the path of a recipe, each with its blurred truth."""
     recorded = [procedural(np.random.default_rng((TEST_SEED, number)), recipe.side) for number in range(draws)]
     recorded += [centre_crop(read_grey(path), recipe.side) for path in images]
     maker = recipe.sample_maker()
@@ -154,6 +154,7 @@ def _aside(text: str) -> None:
 @click.option("--steps", type=click.IntRange(min=1), help="each, instead of minutes")
 @click.option("--variant", "names", multiple=True, type=click.Choice(list(VARIANTS)), help="only this; repeatable")
 @click.option("--width", type=click.FloatRange(min=1 / 32), help="times the published  [default: 0.125]")
+@click.option("--pattern", type=click.Choice(PATTERNS), default=PATTERNS[0], show_default=True)
 @click.option("--nominal", type=click.FloatRange(min=2), default=16, show_default=True, help="distance of arms [px]")
 @click.option("--blurred", is_flag=True, help="a probe wider than a pixel, and noise where exposure is partial")
 @click.option("--published", is_flag=True, help="width, side, samples and schedule as published")
@@ -170,6 +171,7 @@ def main(
     steps: int | None,
     names: tuple[str, ...],
     width: float | None,
+    pattern: str,
     nominal: float,
     blurred: bool,
     published: bool,
@@ -186,7 +188,7 @@ def main(
     machine = describe_machine()
     click.echo(json.dumps(machine))
     how = {"budget": Budget(steps, None if steps else 60 * minutes), "device": device, "threads": threads}
-    common = {"nominal": float(nominal), "blurred": blurred, "images": (images,) if images else ()}
+    common = {"pattern": pattern, "nominal": float(nominal), "blurred": blurred, "images": (images,) if images else ()}
     common |= ({"width": width} if width else {}) | ({"pool_size": samples} if samples else {})
     asked = {}
     for name in names or VARIANTS:

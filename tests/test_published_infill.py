@@ -70,6 +70,18 @@ def test_samples_hold_the_scan_along_the_spiral_and_the_noisy_truth():
         assert recipes.recipe("infill-published", {}).augment(sample, np.random.default_rng(0)) is sample
 
 
+def test_the_published_gridlike_path_is_walks_of_the_coverage_asked_for():
+    recipe = small(pattern="random-walk", nominal=20.0)
+    sample = recipe.sample_maker()(0)
+    path = sample.inputs[INPUT_CHANNELS.index("path")]
+    assert path.mean() == pytest.approx(1 / 20, rel=0.02)
+    assert np.array_equal(path, recipe.sample_maker()(1).inputs[INPUT_CHANNELS.index("path")])
+    assert recipe.domain()["patterns"] == ["random-walk"]
+    walk = SparseScan(np.zeros((200, 300)), scan_paths.generate("random-walk", (200, 300), 1 / 20).visited)
+    assert PublishedInfill().outside_domain(walk, recipe.domain()) is None
+    assert PublishedInfill().outside_domain(spiral_scan(), recipe.domain()) is not None
+
+
 def test_a_blurred_spiral_tells_its_exposure():
     sample = small(blurred=True).sample_maker()(0)
     path = sample.inputs[INPUT_CHANNELS.index("path")]
@@ -159,6 +171,7 @@ def test_the_network_sees_what_it_is_asked_to_see(sees, first, seen):
         (NAMES[0], {"width": 0.01}, "width: expected 0.03125 or more, got 0.01"),
         (NAMES[0], {"side": 100}, "side: expected a multiple of 32 px, got 100"),
         (NAMES[0], {"sees": "path"}, "sees"),
+        (NAMES[0], {"pattern": "spiral"}, "pattern"),
         (NAMES[0], {"nominal": 0.5}, "nominal: expected a distance"),
         (NAMES[1], {"crop": 40}, "crop: expected 46 px to less than half the side, got 40"),
         (NAMES[1], {"side": 64}, "crop: expected 46 px to less than half the side, got 46"),

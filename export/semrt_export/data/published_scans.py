@@ -1,4 +1,4 @@
-"""Scans along the published spiral, with their truth: as sharp and as noisy as it was recorded.
+"""Scans along the published paths, with their truth: as sharp and as noisy as it was recorded.
 
 Ede & Beanland 2020, doi:10.1038/s41598-020-65261-0.
 """
@@ -27,22 +27,27 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["PublishedHeldOut", "PublishedScanMaker", "SpiralScanner", "procedural"]
+__all__ = ["PATTERNS", "PathScanner", "PublishedHeldOut", "PublishedScanMaker", "procedural"]
+
+PATTERNS = ("ede-spiral", "random-walk")
 
 
 @dataclass(frozen=True)
-class SpiralScanner:
-    """Scans images along the one spiral.
+class PathScanner:
+    """Scans images along the one path.
 
-    nominal [px]: distance of its arms.  blurred: a probe wider than a pixel, and noise where its exposure is partial.
+    pattern: "ede-spiral" or "random-walk", which was published as jittered gridlike.
+    nominal: distance of the spiral's arms [px], and the inverse of the coverage of the walks.
+    blurred: a probe wider than a pixel, and noise where its exposure is partial.
     """
 
+    pattern: str = "ede-spiral"
     nominal: float = 16.0
     blurred: bool = False
 
     def __call__(self, recorded: NDArray[np.float32], rng: np.random.Generator) -> SparseScan:
         """Scan an image, (ny, nx)."""
-        visited = _spiral(recorded.shape, self.nominal)
+        visited = _path(self.pattern, recorded.shape, self.nominal)
         if not self.blurred:
             return SparseScan(recorded, visited)
         return partially_exposed(recorded, cv2.GaussianBlur(visited.astype(np.float32), (3, 3), 0), rng)
@@ -53,10 +58,10 @@ class PublishedScanMaker:
     """Makes training samples; sample i is the same in every process.
 
     images: real micrographs; `real_share` of the samples show a piece of one, the others are procedural, with noise.
-    side [px] of a sample.  The spiral is always the same, so that no sample may be turned: images are, before.
+    side [px] of a sample.  The path is always the same, so that no sample may be turned: images are, before.
     """
 
-    scanner: SpiralScanner
+    scanner: PathScanner
     images: tuple[Path, ...] = ()
     seed: int = 0
     side: int = 128
@@ -90,7 +95,7 @@ class PublishedHeldOut:
 
     @classmethod
     def of(
-        cls, images: str, recorded: NDArray[np.float32], scanner: SpiralScanner, rng: np.random.Generator
+        cls, images: str, recorded: NDArray[np.float32], scanner: PathScanner, rng: np.random.Generator
     ) -> PublishedHeldOut:
         """Scan an image, (ny, nx)."""
         scan = scanner(recorded, rng)
@@ -99,7 +104,7 @@ class PublishedHeldOut:
 
     @classmethod
     def all_of(
-        cls, scanner: SpiralScanner, paths: tuple[Path, ...], *, seed: int, side: int, draws: int
+        cls, scanner: PathScanner, paths: tuple[Path, ...], *, seed: int, side: int, draws: int
     ) -> list[PublishedHeldOut]:
         """`draws` procedural images, and the middle of every real one; the same seed gives the same scans."""
         rngs = [np.random.default_rng((seed, number)) for number in range(draws)]
@@ -120,8 +125,10 @@ def procedural(rng: np.random.Generator, side: int) -> NDArray[np.float32]:
 
 
 @lru_cache(maxsize=4)
-def _spiral(shape: tuple[int, int], nominal: float) -> NDArray[np.bool_]:
-    return scan_paths.generate("ede-spiral", shape, nominal=nominal).visited
+def _path(pattern: str, shape: tuple[int, int], nominal: float) -> NDArray[np.bool_]:
+    if pattern == "ede-spiral":
+        return scan_paths.generate(pattern, shape, nominal=nominal).visited
+    return scan_paths.generate(pattern, shape, 1 / nominal).visited
 
 
 def _sample(scan: SparseScan, recorded: NDArray[np.float32]) -> Sample:

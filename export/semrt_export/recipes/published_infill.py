@@ -20,7 +20,7 @@ import torch
 from semrt.errors import InvalidOption
 from semrt.kernels import mask_statistics
 from semrt.tasks.published_infill import INPUT_CHANNELS
-from semrt_export.data.published_scans import PublishedHeldOut, PublishedScanMaker, SpiralScanner
+from semrt_export.data.published_scans import PATTERNS, PathScanner, PublishedHeldOut, PublishedScanMaker
 from semrt_export.data.real_images import find_images
 from semrt_export.evaluate import Evaluation, Run
 from semrt_export.networks.multiscale_discriminators import SMALLEST_CROP
@@ -40,7 +40,8 @@ SEES = {"scan": (0, 1), "scan-and-path": (0, 2), "filled-scan": (2, 1)}
 """What the network looks at: the first of INPUT_CHANNELS that it sees, and how many."""
 NARROWEST = 1 / 32  # that leaves each layer a channel
 COARSEST = 32  # px
-OTHER_SIDES = (64, 128, 256, 512, 1024)  # px; of fields that the same spiral scans
+OTHER_SIDES = (64, 128, 256, 512, 1024)  # px; of fields that are scanned alike
+MARGIN = 1.03
 FAST = {"batch": 4, "learning_rate": 1e-3}
 AS_PUBLISHED = {"batch": 1, "learning_rate": 3e-4}
 
@@ -50,7 +51,7 @@ class PublishedInfillRecipe:
     """How `infill-published` is made: against the blurred truth alone.
 
     width: of all layers, times the published.  side [px]: of the samples.  sees: a key of SEES.
-    nominal [px]: distance of the spiral's arms; blurred: see SpiralScanner.
+    pattern, nominal, blurred: see PathScanner.
     trainer: give the inner generator a loss of its own.  clipping, running_weights, hard_examples: see
     PartialScanObjective.  images, held_out_images: folders of real micrographs, to train on and to prove on.
     real_share: of the samples, where there are images.  published_schedule: batches of 1 at 3e-4, not of 4 at 1e-3.
@@ -60,6 +61,7 @@ class PublishedInfillRecipe:
     width: float = 0.125
     side: int = 128
     sees: str = "scan-and-path"
+    pattern: str = "ede-spiral"
     nominal: float = 16.0
     blurred: bool = False
     trainer: bool = True
@@ -92,6 +94,8 @@ class PublishedInfillRecipe:
             raise InvalidOption(f"side: expected a multiple of {COARSEST} px, got {self.side}")
         if not 1 < self.nominal <= self.side / 2:
             raise InvalidOption(f"nominal: expected a distance from 1 px to half the side, got {self.nominal}")
+        if self.pattern not in PATTERNS:
+            raise InvalidOption.unknown("pattern", self.pattern, PATTERNS)
         if self.sees not in SEES:
             raise InvalidOption.unknown("sees", self.sees, SEES)
 
@@ -116,7 +120,7 @@ class PublishedInfillRecipe:
         return asdict(self)
 
     def network(self) -> MultiscaleGenerator:
-        """A new network, its layers scaled to scans along the spiral."""
+        """A new network, its layers scaled to scans along the path."""
         first, seen = SEES[self.sees]
         network = MultiscaleGenerator(
             len(INPUT_CHANNELS),
@@ -138,18 +142,18 @@ class PublishedInfillRecipe:
     def _remembered(self) -> dict[str, bool]:
         return {name: getattr(self, name) for name in ("clipping", "running_weights", "hard_examples")}
 
-    def _scanner(self) -> SpiralScanner:
-        return SpiralScanner(self.nominal, self.blurred)
+    def _scanner(self) -> PathScanner:
+        return PathScanner(self.pattern, self.nominal, self.blurred)
 
     def _visited(self, side: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
         return self._scanner()(np.zeros((side, side), np.float32), np.random.default_rng(0)).visited
 
     def sample_maker(self) -> Callable[[int], Sample]:
-        """Scans along the spiral, prepared as `semrt infer` prepares them."""
+        """Scans along the path, prepared as `semrt infer` prepares them."""
         return PublishedScanMaker(self._scanner(), find_images(self.images), self.seed, self.side, self.real_share)
 
     def augment(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """Nothing: the spiral winds one way."""
+        """Nothing: the path is always the same."""
         return sample
 
     def held_out(self) -> Sequence[PublishedHeldOut]:
@@ -189,14 +193,13 @@ class PublishedInfillRecipe:
         return None if found < mean else f"RMSE {found:.2f} % is no better than that of the mean, {mean:.2f} %"
 
     def domain(self) -> dict[str, Any]:
-        """Coverage and largest gap [px] of the spiral in fields of several sizes."""
+        """Coverage and largest gap [px] of the path in fields of several sizes, and a little more for all others."""
         masks = [mask_statistics(self._visited(side)) for side in OTHER_SIDES if side >= 2 * self.nominal]
         coverage = [mask.coverage for mask in masks]
-        gap = max(mask.largest_gap for mask in masks)
         return {
-            "coverage": [round(min(coverage), 5), round(max(coverage) + 1e-5, 5)],
-            "largest_gap": round(gap + 0.1, 1),
-            "patterns": ["ede-spiral"],
+            "coverage": [round(min(coverage) / MARGIN, 5), round(max(coverage) * MARGIN, 5)],
+            "largest_gap": round(max(mask.largest_gap for mask in masks) * MARGIN, 1),
+            "patterns": [self.pattern],
         }
 
     def image_names(self) -> list[str]:
