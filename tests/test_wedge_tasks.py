@@ -12,7 +12,8 @@ from semrt.physics.missing_wedge import measured_part
 from semrt.physics.tilt import TiltGeometry
 from semrt.physics.tilt_solvers import noise_of, sirt, tv, wbp
 from semrt.tasks.wedge_problem import chi2_of
-from semrt.tasks.wedge_series import as_series, is_weighted, tilts_of, vacuum_of
+from semrt.tasks.wedge_series import as_series, tilts_of
+from semrt.tasks.wedge_volume import find_vacuum, is_weighted, vacuum_of
 from wedge_samples import ANGLES, back_projected, iterated, off, series, truth
 
 GEOMETRY = TiltGeometry(ANGLES, (32, 32))
@@ -74,6 +75,18 @@ def test_empty_space_is_zero_unless_most_of_the_volume_lies_far_from_it_and_is_d
     assert vacuum_of(dense) == 0
     assert vacuum_of(5 - truth() + noise) == 0  # most is bright: that is no empty space
     assert vacuum_of(np.zeros((4, 4, 4), np.float32)) == 0
+
+
+@pytest.mark.parametrize("make", [back_projected, iterated])
+@pytest.mark.parametrize("offset", [-5, 7])
+def test_empty_space_is_found_as_the_most_that_can_be_taken_off(make, offset):
+    given = make(series(noise=0.5, side=48)).density + np.float32(offset)
+    geometry = TiltGeometry(ANGLES, (48, 48))
+    vacuum, weighted = find_vacuum(given, geometry)
+    assert vacuum == pytest.approx(offset, abs=0.1)  # of a density of 1
+    assert weighted == (make is back_projected)
+    assert find_vacuum(given, geometry, weighted=weighted) == (vacuum, weighted)
+    assert find_vacuum(given - np.float32(offset), geometry) == (0, weighted)
 
 
 @pytest.mark.parametrize("solve", [as_series, lambda given: semrt.infer("wedge", given)])

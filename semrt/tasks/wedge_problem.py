@@ -12,7 +12,8 @@ from semrt.errors import InvalidOption
 from semrt.physics.missing_wedge import measured_part
 from semrt.physics.tilt import TiltGeometry
 from semrt.physics.tilt_solvers import noise_of
-from semrt.tasks.wedge_series import as_series, is_weighted, tilts_of, vacuum_of
+from semrt.tasks.wedge_series import as_series, tilts_of
+from semrt.tasks.wedge_volume import find_vacuum, is_weighted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -80,11 +81,11 @@ def shared_by_slices(
     some = some_slices(measured) if None in needed else measured
     if isinstance(some, TiltSeries):
         return {"vacuum": vacuum or 0.0, "noise": noise_of(some.intensity) if noise is None else noise}
+    geometry = TiltGeometry(tilts_of(some), (some.shape[0], some.shape[2]))
     if vacuum is None:
-        vacuum = vacuum_of(some.density)
-    if weighted is None:
-        geometry = TiltGeometry(tilts_of(some), (some.shape[0], some.shape[2]))
-        weighted = is_weighted(some.density - np.float32(vacuum), geometry, n_threads=n_threads)
+        vacuum, weighted = find_vacuum(some.density, geometry, weighted=weighted, n_threads=n_threads)
+    elif weighted is None:
+        weighted = is_weighted(some.density, geometry, vacuum=vacuum, n_threads=n_threads)
     if noise is None:
         noise = noise_of(as_series(some, vacuum=vacuum, weighted=weighted, n_threads=n_threads).intensity)
     return {"vacuum": vacuum, "weighted": weighted, "noise": noise}
