@@ -318,7 +318,13 @@ def test_what_iterates_for_long_is_not_warmed_up(monkeypatch):
 def test_what_is_expected_rises_at_once_falls_slowly_and_fades_to_the_fastest_while_passed_over():
     timings = Timings()
     assert timings.expected("m") is None
+    timings.passed_over("m")
     timings.guess("m", 9.0)
+    timings.passed_over("m")
+    assert timings.expected("m") == pytest.approx(9.0 * 0.99)
+    for _ in range(1000):
+        timings.passed_over("m")
+    assert timings.expected("m") == 4.5  # half of what was guessed is worth a trial
     timings.note("m", 1.0)
     assert timings.expected("m") == 1.0  # the first real call replaces what was guessed
     timings.note("m", 3.0)
