@@ -136,7 +136,8 @@ def infer(
     progress: called with how many are done, how many there are, and what is counted, such as "tile" or "iteration,
         loss 0.0123"; what it raises ends the inference, or lets a slow solver return the best result so far, as
         Ctrl-C does too: the provenance of such a one says interrupted=True.
-    checkpoint: folder, which need not exist, where a slow solver keeps what it needs to go on after an interruption.
+    checkpoint: folder, which need not exist, where a slow solver keeps what it needs to go on after an interruption. A
+        volume of several slabs stays there, mapped into memory, so that it may be larger than that.
     options: the keywords of the task, such as denoise=True.
     Raises InvalidOption, InvalidValue, MissingDependency, ModelUnsuitable, and what the session raises.
     """
