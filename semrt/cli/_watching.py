@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Watching"]
 
+REST = 4  # times as long as a look took: thousands of files on a slow share are not looked at without end
+
 
 class Watching:
     """Files of a folder for a batch, as they come: those that are new, that changed, or that an earlier watch left.
@@ -53,8 +55,9 @@ class Watching:
         self._say = say
         lost = ""
         while not stop.is_set():
+            started = time.monotonic()
             try:
-                found = self._arrivals.look(time.monotonic())
+                found = self._arrivals.look(started)
             except (InputNotFound, UnreadableFile) as why:  # a share that is away for a while
                 if str(why) != lost:
                     say(f"semrt: {why}; waiting for it")
@@ -64,6 +67,7 @@ class Watching:
             if lost:
                 say(f"semrt: {self._arrivals.folder} is there again")
             lost = ""
+            took = time.monotonic() - started
             open_ones = found.changing
             for source, state in found.settled.items():
                 with self._lock:
@@ -78,7 +82,7 @@ class Watching:
                         return
             if self._once and not open_ones:
                 return
-            stop.wait(self._poll)
+            stop.wait(max(self._poll, REST * took))
 
     @contextmanager
     def begun(self, source: Path) -> Iterator[None]:

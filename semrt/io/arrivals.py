@@ -70,9 +70,12 @@ class Arrivals:
         except InputNotFound:
             return {}
         try:
-            without = None if self.without is None else self.without.resolve()
-            meant = [path for path in paths if without is None or not path.resolve().is_relative_to(without)]
-            belonging = _belonging({path.parent for path in meant})
+            folders = {path.parent for path in paths}
+            if self.without is not None:
+                without = self.without.resolve()
+                folders = {folder for folder in folders if not folder.resolve().is_relative_to(without)}
+            meant = [path for path in paths if path.parent in folders]
+            belonging = _belonging(folders)
             states = {path: _state(path, belonging.get((path.parent, stem_of(path)), ())) for path in meant}
         except OSError as why:
             raise UnreadableFile(self.folder, why.strerror or why) from why

@@ -129,8 +129,9 @@ def _readable(entries: Iterable[Path]) -> Iterator[Path]:
     entries = list(entries)
     written = {(path.parent, path.name.removesuffix(_SIDECAR)) for path in entries if path.name.endswith(_SIDECAR)}
     for path in entries:
-        ours = {(path.parent, stem_of(path).removesuffix(ending)) for ending in _WRITTEN_WITH} & written
-        truth = stem_of(path).endswith(_TRUTH) and path.with_name(path.name.replace(_TRUTH, "")).exists()
+        stem = stem_of(path)
+        ours = written and {(path.parent, stem.removesuffix(ending)) for ending in _WRITTEN_WITH} & written
+        truth = stem.endswith(_TRUTH) and path.with_name(path.name.replace(_TRUTH, "")).exists()
         if suffix_of(path) in FORMATS and not (ours or truth) and _is_plain_file(path):
             yield path
 
