@@ -77,10 +77,10 @@ def plan(
 ) -> None:
     """Compare scan patterns and coverages at one dose, by the error to expect.
 
-    The middle of an image like the one to be scanned is blurred a little and taken for the truth. Each pattern scans
-    it, electrons are counted, the model infers the image, and that is compared with the truth. All scans take the same
-    dose: fewer pixels are each seen longer, and with less noise. The best comes first. Detail finer than the blur does
-    not count; where the image has none of its noise left, say --clean.
+    The middle of an image like the one to be scanned, less its noise, is taken for the truth. Each pattern scans it,
+    electrons are counted, the model infers the image, and that is compared with the truth. All scans take the same
+    dose: fewer pixels are each seen longer, and with less noise. The best comes first. Detail that is lost in the noise
+    of the image does not count, and noise that is left in it counts as detail.
     """
     from semrt import engine
     from semrt.cli._progress import progress
@@ -97,7 +97,7 @@ def plan(
         raise click.BadParameter(f"{output}: the plan is drawn as .png", param_hint="-o")
     if output.exists() and not overwrite:
         raise OutputExists(output)
-    truth = scan_plan.stand_in(whole_micrograph(image), shape=shape, blur=not clean)
+    truth = scan_plan.stand_in(whole_micrograph(image), shape=shape, clean=clean, threads=threads)
     lit = scan_plan.Dose.of(truth, dose, dark)
     settings = {"device": device, "threads": threads, "denoise": not keep_measured, **how}
     forecasts: list[Forecast] = []

@@ -16,6 +16,7 @@ from semrt.kernels.rasterise import record
 from semrt.scan import PATTERNS, generate
 from semrt.scan.scan_path import inside
 from semrt.tasks import NetworkTask, Solver, find_task
+from semrt.tasks.kriging import Kriging
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -96,21 +97,26 @@ class Trial:
     image: Micrograph
 
 
-def stand_in(image: Micrograph, *, shape: tuple[int, int] | None = None, blur: bool = True) -> Micrograph:
+def stand_in(
+    image: Micrograph, *, shape: tuple[int, int] | None = None, clean: bool = False, threads: int | None = None
+) -> Micrograph:
     """What is taken to be the truth: the middle of an image, less its noise.
 
     shape: (ny, nx) at most; all of it when None.
-    blur: by a Gaussian of 5 × 5 px, sigma 2.5, which takes most of the noise away, and the finest detail with it.
+    clean: there is none; otherwise kriging tells noise from image, and takes detail along that is as fine and as weak.
     Raises InvalidValue for an image of one intensity, or with NaN.
     """
     if not np.isfinite(image.intensity).all():
         raise InvalidValue("image", "finite intensities", "NaN or infinite ones", "fill it first: semrt infer infill")
     sides = [min(side, most) for side, most in zip(image.shape, shape or image.shape, strict=True)]
     part = tuple(slice((side - cut) // 2, (side + cut) // 2) for side, cut in zip(image.shape, sides, strict=True))
-    intensity = metrics.blur_5x5(image.intensity)[part] if blur else image.intensity[part]
+    intensity = np.ascontiguousarray(image.intensity[part])
     if not np.ptp(intensity) > 0:
         raise InvalidValue("image", "something to see", "one intensity everywhere", "choose another, or a larger part")
-    return replace(image, intensity=np.ascontiguousarray(intensity), error=None)
+    if not clean:
+        whole = SparseScan(intensity, np.ones(intensity.shape, np.bool_))
+        intensity = Kriging().solve(whole, denoise=True, n_threads=threads).intensity
+    return replace(image, intensity=intensity, error=None)
 
 
 def candidates(patterns: Sequence[str], coverages: Sequence[float]) -> list[Candidate]:

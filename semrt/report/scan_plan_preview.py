@@ -97,6 +97,8 @@ def dot_plot(forecasts: Sequence[Forecast], width: int) -> NDArray[np.uint8]:
 
 def coverage_label(share: float) -> str:
     """1/20 where it is one, else 7.5 %."""
+    if share == 1:
+        return "all"
     parts = 1 / share
     return f"1/{parts:.0f}" if abs(parts - round(parts)) < 0.005 * parts else f"{100 * share:.3g} %"
 
