@@ -110,7 +110,9 @@ def test_a_library_is_written_with_angles_and_truth_beside_each_series(tmp_path,
         assert isinstance(held, Volume)
         np.testing.assert_array_equal(held.intensity, drawn.series)
         np.testing.assert_array_equal(TiltSeries.from_volume(held).angles, ANGLES)  # the file says its tilts
-        np.testing.assert_array_equal(io.read(tmp_path / f"tomogram_0000{k}_truth.{suffix}").intensity, drawn.truth)
+        truth = io.read(tmp_path / f"tomogram_0000{k}_truth.{suffix}")
+        np.testing.assert_array_equal(truth.intensity, drawn.truth)
+        assert "tilt_angles" not in truth.metadata  # else it would be taken for a series
         angles = (tmp_path / f"tomogram_0000{k}.tlt").read_text(encoding="utf-8")
         np.testing.assert_allclose([float(line) for line in angles.splitlines()], ANGLES)
         told = json.loads((tmp_path / f"tomogram_0000{k}.json").read_text(encoding="utf-8"))

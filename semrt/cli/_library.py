@@ -32,6 +32,7 @@ class Made:
     intensity: (ny, nx) or (n, ny, nx) float32.  settings: what was drawn, ready for JSON.
     summary: what there is to say of it in a line.  metadata: what the file itself must tell.
     columns: of a CSV of the truth, none without one.  truth: (m, ny, nx) in a file of its own, None without one.
+    truth_metadata: what that file must tell; None for the same.
     angles: tilts [deg] for a file .tlt, one a line; none without one.
     """
 
@@ -42,6 +43,7 @@ class Made:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     columns: Mapping[str, Any] = field(default_factory=dict)
     truth: Any = None
+    truth_metadata: Mapping[str, Any] | None = None
     angles: Sequence[float] = ()
 
 
@@ -135,7 +137,8 @@ def _write(path: Path, made: Made, *, overwrite: bool) -> None:
         with io.replacing(path.with_suffix(".tlt"), overwrite=True) as temporary:
             temporary.write_text("".join(f"{angle:.3f}\n" for angle in made.angles), encoding="utf-8", newline="\n")
     if made.truth is not None:
-        io.write(_truth_of(path), Volume(made.truth, pixel_size=made.pixel_size, metadata=told), overwrite=True)
+        of_truth = {"simulated": source, **(made.metadata if made.truth_metadata is None else made.truth_metadata)}
+        io.write(_truth_of(path), Volume(made.truth, pixel_size=made.pixel_size, metadata=of_truth), overwrite=True)
     io.write_json(path.with_suffix(".json"), {"semrt": __version__, **plain(made.settings)}, overwrite=True)
     kind = Micrograph if made.intensity.ndim == 2 else Volume
     io.write(path, kind(made.intensity, pixel_size=made.pixel_size, metadata=told), overwrite=overwrite)

@@ -256,4 +256,5 @@ def _tilt_series(draw: Callable[[], TomogramSample], source: Mapping[str, Any]) 
     angles = sample.angles.tolist()
     summary = f"{sample.settings['kind']}, {len(angles)} tilts"
     settings = {**source, **sample.settings}
-    return Made(sample.series, settings, summary, None, {"tilt_angles": angles}, truth=sample.truth, angles=angles)
+    told = {"tilt_angles": angles}  # of the series alone: whoever reads the truth must not take it for one
+    return Made(sample.series, settings, summary, None, told, truth=sample.truth, truth_metadata={}, angles=angles)
