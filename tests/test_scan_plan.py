@@ -14,7 +14,7 @@ from semrt.errors import InvalidOption, InvalidValue
 from semrt.metrics import rmse
 from semrt.report.canvas import text_width
 from semrt.report.scan_plan import Candidate, Dose, candidates, forecast, recorded, stand_in
-from semrt.report.scan_plan_preview import DOT, FOOT, LEFT, LINE, TOP, coverage_label, dot_plot
+from semrt.report.scan_plan_preview import DOT, FOOT, LEFT, LINE, TOP, _ticks, coverage_label, dot_plot
 from semrt.scan import PATTERNS, generate
 from semrt.tasks import find_task
 
@@ -204,6 +204,19 @@ def test_the_picture_has_a_dot_for_every_plan(image):
         line = plot[TOP + LINE * row + LINE // 2, LEFT:]
         for colour in colours:
             assert np.count_nonzero((line == colour).all(-1)) >= DOT, (row, colour)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ticks"),
+    [
+        (1.6, 21, [2, 3, 5, 10, 20]),
+        (2.6, 3.5, [2.6, 2.8, 3.0, 3.2, 3.4]),
+        (4.2, 5.0, [4.2, 4.4, 4.6, 4.8, 5.0]),
+        (0.02, 50, [0.1, 1, 10]),
+    ],
+)
+def test_an_axis_has_round_figures(low, high, ticks):
+    np.testing.assert_allclose(_ticks(low, high), ticks)
 
 
 def test_coverages_are_named_as_people_do():

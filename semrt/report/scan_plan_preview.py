@@ -120,10 +120,17 @@ def _colours(n: int) -> list[RGB]:
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """Round figures between two, at most as many as are read easily."""
+    """Round figures between two, from three to ten of them."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for steps in ((1, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8), (1, 2, 3, 5), (1, 2, 5), (1,)):
         ticks = [step * 10.0**decade for decade in decades for step in steps if low <= step * 10.0**decade <= high]
-        if len(ticks) <= 10:
+        if 3 <= len(ticks) <= 10:
             return ticks
-    return ticks
+    # Within less than a factor of two: equal steps, the largest of which three fit in.
+    for decade in range(decades.stop, decades.start - 4, -1):
+        for first in (5, 2, 1):
+            step = first * 10.0**decade
+            ticks = [step * k for k in range(math.ceil(low / step), math.floor(high / step) + 1)]
+            if len(ticks) >= 3:
+                return ticks
+    return [low, high]
