@@ -10,6 +10,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+import semrt
 from command import fails, run
 from semrt.backends import Session, open_session, tensorrt
 from semrt.backends.engine_cache import EngineCache
@@ -24,6 +25,7 @@ from semrt.errors import (
 from semrt.models import Manifest
 from standin_toolchain import Standin, box_model, build, install, nothing_is_kept, tiles_of
 from tiny_models import box_graph
+from toy_tasks import micrograph, register
 
 
 @pytest.fixture(autouse=True)
@@ -151,6 +153,20 @@ def test_an_engine_of_another_version_or_card_is_not_loaded(box, standin, change
     setattr(standin, change, "0.1")
     with pytest.raises(DeviceUnavailable, match="no engine is built"):
         open_session(box, "tensorrt")
+
+
+def test_an_image_goes_the_whole_road_and_its_record_says_by_which_engine(tmp_path, standin, monkeypatch):
+    register(monkeypatch)
+    folder = box_model(tmp_path / "box", task="deviation", domain={"mean": 1.0})
+    key = build(folder).key
+    measured = micrograph(70, 53)
+    by_card, by_cpu = (semrt.infer(folder, measured, device=device) for device in ("tensorrt", "cpu"))
+    np.testing.assert_allclose(by_card.intensity, by_cpu.intensity, rtol=0, atol=1e-6)
+    device = by_card.provenance["device"]
+    assert device["used"] == "tensorrt:0"
+    assert key[:12] in device["why"]
+    assert "compared with the reference: relative RMS" in device["why"]
+    assert by_card.provenance["software"]["runtime"] == "tensorrt 11.4.0.106 on Stand-in"
 
 
 def test_several_threads_may_run_one_session(served):
