@@ -17,6 +17,7 @@ from semrt import engine, io
 from semrt.cli._journal import Journal
 from semrt.cli.infer import infer
 from semrt.cli.watch import OWN, watch
+from semrt.data import Micrograph
 from semrt.errors import InputNotFound, OutputNotWritable
 from semrt.io.arrivals import Arrivals
 from semrt.tasks import TASKS
@@ -128,7 +129,8 @@ def test_a_damaged_file_is_told_once_and_does_not_stop_the_watch(scans):
         time.sleep(0.2)  # several looks
         written(scans / "c.npz")
         until((out / "c_kriging.npz").exists)
-        (scans / "0.npz").write_bytes((scans / "a.npz").read_bytes())
+        (scans / "whole").write_bytes((scans / "a.npz").read_bytes())
+        (scans / "whole").replace(scans / "0.npz")
         until((out / "0_kriging.npz").exists)
 
     failures = meanwhile(instrument)
@@ -266,6 +268,16 @@ def test_results_below_the_watched_folder_are_no_inputs(scans):
     assert len(run(*call).stdout.splitlines()) == 3
     (scans / "results" / "stray.npz").write_bytes((scans / "a.npz").read_bytes())
     assert run(*call).stdout == ""
+
+
+def test_the_mask_of_all_scans_may_lie_among_them(scans):
+    scan = io.read(scans / "a.npz")
+    (scans / "b.npz").unlink()
+    io.write(scans / "a.npz", Micrograph(scan.intensity), overwrite=True)
+    io.write(scans / "mask.npy", Micrograph(scan.visited.astype(np.float32)))
+    result = once(scans, "--mask", scans / "mask.npy")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout == f"{scans.parent / 'out' / 'a_kriging.npz'}\n"
 
 
 def test_a_folder_that_goes_away_for_a_while_is_waited_for(scans):

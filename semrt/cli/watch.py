@@ -62,7 +62,8 @@ def watch(folder: Path, model: str, poll: float, settle: float, once: bool, as_j
         elif "output" in record:
             click.echo(record["output"])
 
-    arrivals = Arrivals(folder, settle, recursive=given["recursive"], without=out)
+    without = (out,) if given["mask"] is None else (out, given["mask"])
+    arrivals = Arrivals(folder, settle, recursive=given["recursive"], without=without)
     journal = Journal(out / f"semrt-watch_{job.name}.jsonl")
     watching = Watching(job, arrivals, journal, tell, poll=poll, once=once)
     with job.batch(lambda opened: "", watching.redone) as batch:

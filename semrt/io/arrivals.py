@@ -38,13 +38,13 @@ class Arrivals:
 
     settle: how long [s] size and time of a file must stay before it counts as whole; those that belong to it, such as
         the .json of a scan or the .tlt of a tilt series, count with it.
-    recursive: folders below it too.  without: a folder below it whose files are never meant.
+    recursive: folders below it too.  without: files, and folders below it, that are never meant.
     """
 
     folder: Path
     settle: float
     recursive: bool = False
-    without: Path | None = None
+    without: tuple[Path, ...] = ()
     _seen: dict[Path, tuple[State, float]] = field(default_factory=dict)
 
     def look(self, now: float) -> Found:
@@ -70,11 +70,10 @@ class Arrivals:
         except InputNotFound:
             return {}
         try:
-            folders = {path.parent for path in paths}
-            if self.without is not None:
-                without = self.without.resolve()
-                folders = {folder for folder in folders if not folder.resolve().is_relative_to(without)}
-            meant = [path for path in paths if path.parent in folders]
+            without = {path.resolve() for path in self.without}
+            whole = {folder: folder.resolve() for folder in {path.parent for path in paths}}
+            folders = {folder for folder, path in whole.items() if without.isdisjoint((path, *path.parents))}
+            meant = [path for path in paths if path.parent in folders and whole[path.parent] / path.name not in without]
             belonging = _belonging(folders)
             states = {path: _state(path, belonging.get((path.parent, stem_of(path)), ())) for path in meant}
         except OSError as why:
