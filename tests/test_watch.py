@@ -270,6 +270,11 @@ def test_results_below_the_watched_folder_are_no_inputs(scans):
     assert run(*call).stdout == ""
 
 
+def test_results_may_go_to_the_folder_above(scans):
+    result = run("watch", scans, "--model", "kriging", "-o", scans.parent, "--recursive", "--once", *QUICK)
+    assert result.stdout.splitlines() == [str(scans.parent / f"{name}_kriging.npz") for name in "ab"]
+
+
 def test_the_mask_of_all_scans_may_lie_among_them(scans):
     scan = io.read(scans / "a.npz")
     (scans / "b.npz").unlink()

@@ -70,7 +70,8 @@ class Arrivals:
         except InputNotFound:
             return {}
         try:
-            without = {path.resolve() for path in self.without}
+            here = self.folder.resolve()
+            without = {path for one in self.without if (path := one.resolve()) != here and path.is_relative_to(here)}
             whole = {folder: folder.resolve() for folder in {path.parent for path in paths}}
             folders = {folder for folder, path in whole.items() if without.isdisjoint((path, *path.parents))}
             meant = [path for path in paths if path.parent in folders and whole[path.parent] / path.name not in without]
