@@ -12,7 +12,7 @@ from semrt.backends.tensorrt_cuda import Card
 from semrt.backends.tensorrt_runner import NativeRunner
 from semrt.backends.tensorrt_toolchain import Graph
 from semrt.errors import DeviceUnavailable, InvalidShape, ModelDamaged, OutOfMemory, SemrtError
-from toy_card import Code, ToyCuda, ToyEngine
+from toy_card import Code, ToyCuda, ToyEngine, doubled
 
 GRAPH = Graph(Path("toy.onnx"), b"", "x", "y", (2, 1))
 PROFILES = [((n, 2, 4, 4), (n, 2, 32, 32), (n, 2, 32, 32)) for n in (1, 2, 4)]
@@ -43,10 +43,6 @@ def runner_on(cuda, *, recorder=None, **engine):
 
 def tiles_of(n=2, h=32, w=32, seed=0):
     return np.random.default_rng(seed).random((n, 2, h, w), np.float32)
-
-
-def doubled(tiles):
-    return 2 * tiles[:, :1]
 
 
 def test_a_card_says_what_it_is(cuda):

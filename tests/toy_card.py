@@ -179,12 +179,21 @@ GIVES = {
 }
 
 
-class ToyEngine:
-    """Doubles its first channel.  refuses: what of an execution context says no.  fixed: it tells of no profile."""
+def doubled(tiles):
+    """What a toy engine computes: its first channel, twice."""
+    return 2 * tiles[:, :1]
 
-    def __init__(self, cuda, profiles, *, records=True, refuses=None, shrinks=1, fixed=False):
+
+class ToyEngine:
+    """Computes a function.  refuses: what of an execution context says no.  fixed: it tells of no profile."""
+
+    def __init__(
+        self, cuda, profiles, *, function=doubled, channels=1, records=True, refuses=None, shrinks=1, fixed=False
+    ):
         self.cuda = cuda
         self.profiles = profiles
+        self.function = function
+        self.channels = channels
         self.records = records
         self.refuses = refuses
         self.shrinks = shrinks
@@ -228,7 +237,7 @@ class ToyContext:
 
     def get_tensor_shape(self, name):
         n, _, h, w = self.shape
-        return [n, 1, h // self.engine.shrinks, w]
+        return [n, self.engine.channels, h // self.engine.shrinks, w]
 
     def set_tensor_address(self, name, address):
         self.addresses[name] = address
@@ -245,7 +254,7 @@ class ToyContext:
         there, back = self.addresses["x"], self.addresses["y"]
 
         def work():
-            cuda.array(back, (n, 1, h, w))[...] = 2 * cuda.array(there, shape)[:, :1]
+            cuda.array(back, (n, self.engine.channels, h, w))[...] = self.engine.function(cuda.array(there, shape))
 
         cuda.put(stream, work)
         return True

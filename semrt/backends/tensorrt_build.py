@@ -17,7 +17,7 @@ from semrt.backends.gate import judge
 from semrt.backends.onnxruntime import open_onnxruntime
 from semrt.backends.tensorrt import TensorrtSession
 from semrt.backends.tensorrt_toolchain import Graph, Recipe
-from semrt.errors import DeviceUnavailable, MissingDependency, ModelUnsuitable
+from semrt.errors import DeviceUnavailable, MissingDependency, ModelUnsuitable, OutOfMemory
 from semrt.models import Reference
 
 if TYPE_CHECKING:
@@ -72,13 +72,19 @@ def build_engine(
             return Built(recipe.key, path, False, kept.meta)
         started = time.monotonic()
         timings = cache.load(recipe.timings_key)
-        plan, timed = toolchain.build(graph, recipe.profiles, timings.content if timings else b"", progress)
-        seconds = time.monotonic() - started
-        runner = toolchain.open(plan, graph)
-        with closing(TensorrtSession.of(manifest, device, precision, toolchain, runner, "built now")) as session:
-            progress(99, 100, "percent, comparing with the reference")
-            sides = runner.profiles[0][-1][-2:]
-            verdict = _judged(session, [reference, *_at_full_size(folder, manifest, reference, sides)])
+        try:
+            plan, timed = toolchain.build(graph, recipe.profiles, timings.content if timings else b"", progress)
+            seconds = time.monotonic() - started
+            runner = toolchain.open(plan, graph)
+            with closing(TensorrtSession.of(manifest, device, precision, toolchain, runner, "built now")) as session:
+                progress(99, 100, "percent, comparing with the reference")
+                sides = runner.profiles[0][-1][-2:]
+                verdict = _judged(session, [reference, *_at_full_size(folder, manifest, reference, sides)])
+        except OutOfMemory as error:
+            if str(device) not in str(error):  # the host's, of the exact numbers
+                raise
+            # Here a smaller tile or batch is no cure: the manifest says both.
+            raise OutOfMemory(str(device), "close what else uses the card, or choose --device cuda or cpu") from error
         if not verdict.passed:
             what = f"the engine that TensorRT {toolchain.version} built gives other numbers than it should"
             cure = "choose --precision fp32" if precision != "fp32" else "choose --device cuda or cpu"
