@@ -80,7 +80,8 @@ def plan(
     The middle of an image like the one to be scanned, less its noise, is taken for the truth. Each pattern scans it,
     electrons are counted, the model infers the image, and that is compared with the truth. All scans take the same
     dose: fewer pixels are each seen longer, and with less noise. The best comes first. Detail that is lost in the noise
-    of the image does not count, and noise that is left in it counts as detail.
+    of the image does not count, and noise that is left in it counts as detail; a scan of all pixels is judged by what
+    the model makes of it, which is no denoiser of full frames.
     """
     from semrt import engine
     from semrt.cli._progress import progress
