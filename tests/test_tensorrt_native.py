@@ -1,8 +1,11 @@
 """What semrt asks of TensorRT, from the graph to the numbers, with TensorRT and its card as toys."""
 
+import signal
+import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -225,3 +228,42 @@ def test_a_card_too_small_for_the_largest_batch_is_told_and_nothing_is_kept(tmp_
         build(folder)
     assert nothing_is_kept(kept)
     assert toy.cuda.nothing_is_left()
+
+
+BUILD = """
+import sys
+sys.path.append(sys.argv[1])
+from semrt.backends import tensorrt_cuda
+from toy_card import ToyCuda
+from toy_tensorrt import module
+cuda = ToyCuda()
+tensorrt_cuda._cudart = lambda: cuda
+sys.modules["tensorrt"] = module(cuda, pause=20)
+
+class Told(list):
+    def append(self, thread):
+        print("in native code", file=sys.stderr, flush=True)
+
+sys.modules["tensorrt"].toy.threads = Told()
+from semrt.cli import main
+main(["build", sys.argv[2]])
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT to one process")
+def test_ctrl_c_in_a_terminal_is_heard_while_native_code_runs(tmp_path, kept):
+    folder = box_model(tmp_path / "box")
+    command = [sys.executable, "-W", "error", "-c", BUILD, str(Path(__file__).parent), str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as building:
+        assert building.stderr.readline().startswith("building box 1.0 in fp32 for tensorrt:0")
+        assert building.stderr.readline() == "in native code\n"
+        building.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+        assert building.poll() is None  # it waits for TensorRT to end its step
+        building.send_signal(signal.SIGINT)  # and no longer when asked again
+        stdout, stderr = building.communicate(timeout=15)
+    assert building.returncode == 130, stderr
+    assert stdout == ""
+    assert stderr.split("\n")[-2] == "semrt: interrupted"
+    assert "Traceback" not in stderr
+    assert nothing_is_kept(kept)
