@@ -47,8 +47,9 @@ class PartialScanObjective(Objective):
         self, side: int, *, clipping: bool = True, running_weights: bool = False, hard_examples: bool = True
     ) -> None:
         nn.Module.__init__(self)
-        self.outer_error = _MeanSquares(side, clipping, running_weights)
-        self.inner_error = _MeanSquares(side // 2, clipping, running_weights)
+        self._adapts = {"clipping": clipping, "running_weights": running_weights}
+        self.outer_error = _MeanSquares(side, **self._adapts)
+        self.inner_error = _MeanSquares(side // 2, **self._adapts)
         self.hard_examples = HardExamples() if hard_examples else None
 
     def draw(self, pool: SamplePool, rng: np.random.Generator, count: int, among: Sequence[int]) -> list[Sample]:
@@ -94,7 +95,7 @@ class AdversarialObjective(PartialScanObjective):
     ) -> None:
         super().__init__(side, **options)
         self.crop, self.weight = crop, weight
-        self.blurred_error = _MeanSquares(side, options.get("clipping", True), options.get("running_weights", False))
+        self.blurred_error = _MeanSquares(side, **self._adapts)
         self.opponent = MultiscaleDiscriminators(width=width)
         self.optimiser = torch.optim.Adam(self.opponent.parameters(), rate)
         self._crops: tuple[list[Tensor], list[Tensor]] | None = None  # of truth and completion, to learn from
@@ -127,7 +128,7 @@ class AdversarialObjective(PartialScanObjective):
         self._loss = loss.item()
 
     def figures(self) -> Mapping[str, float]:
-        """With the opponent's loss: 3 where it cannot tell at all and says 0 of everything, or 1."""
+        """With the opponent's loss: 1.5 where it cannot tell and says ½ of everything, 0 where it always can."""
         return {**super().figures(), "opponent_loss": self._loss}
 
     def get_extra_state(self) -> dict[str, Any]:
@@ -142,7 +143,7 @@ class AdversarialObjective(PartialScanObjective):
 class _MeanSquares(nn.Module):
     """200 times the mean squared error of each image, weighted and limited as asked for."""
 
-    def __init__(self, side: int, clipping: bool, running_weights: bool) -> None:
+    def __init__(self, side: int, *, clipping: bool, running_weights: bool) -> None:
         super().__init__()
         self.clipping = AdaptiveClipping() if clipping else None
         self.weights = RunningErrorWeights(side) if running_weights else None
