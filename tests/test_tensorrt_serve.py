@@ -23,6 +23,7 @@ from semrt.errors import (
     SemrtError,
 )
 from semrt.models import Manifest
+from semrt.report.diagnosis import diagnose
 from standin_toolchain import Standin, box_model, build, install, nothing_is_kept, tiles_of
 from tiny_models import box_graph
 from toy_tasks import micrograph, register
@@ -295,15 +296,13 @@ def test_doctor_counts_the_engines_and_says_how_to_build_one(box, standin, monke
     monkeypatch.setattr(tensorrt, "installed", lambda: True)
 
     def found():
-        told = json.loads(run("doctor", "--json").stdout)
-        (of_tensorrt,) = (finding for finding in told["findings"] if finding["what"] == "tensorrt")
-        return of_tensorrt
+        return next(finding for finding in diagnose() if finding.what == "tensorrt")
 
-    assert found()["state"] == "note"
-    assert found()["cure"] == "semrt build MODEL"
+    assert found().state == "note"
+    assert found().cure == "semrt build MODEL"
     build(box)
-    assert found()["state"] == "ok"
-    assert "11.4.0.106 on Stand-in, compute capability 9.0; engines built: 1" in found()["detail"]
+    assert found().state == "ok"
+    assert "11.4.0.106 on Stand-in, compute capability 9.0; engines built: 1" in found().detail
 
 
 # What is installed
