@@ -235,6 +235,11 @@ print(failure("tensorrt:0", recorder, "no engine"), recorder.num_errors())
 recorder.report_error(trt.ErrorCodeTRT.INTERNAL_ERROR, "first")
 recorder.report_error(trt.ErrorCodeTRT.INTERNAL_ERROR, "then")
 print(failure("tensorrt:0", recorder, "no engine"))
+for number in range(1000):  # no session that goes on for weeks fills the memory with them
+    recorder.report_error(trt.ErrorCodeTRT.INTERNAL_ERROR, str(number))
+assert recorder.has_overflowed() and recorder.num_errors() == 64 and recorder.get_error_desc(0) == "0"
+recorder.clear()
+assert not recorder.has_overflowed()
 _logger(trt).log(trt.ILogger.Severity.ERROR, "loud")
 
 def progress(done, total, what):

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["NativeToolchain", "import_tensorrt", "listening", "started"]
 
 OLDEST, NEXT = 11, 12
+_MOST_ERRORS = 64
 _LISTEN = 0.1  # seconds between looks whether somebody pressed Ctrl-C
 
 
@@ -205,7 +206,8 @@ def _recorder(trt: Any) -> Any:
             self.errors: list[tuple[Any, str]] = []
 
         def report_error(self, code: trt.ErrorCodeTRT, description: str) -> bool:
-            self.errors.append((code, description))
+            if not self.has_overflowed():  # the first are the causes
+                self.errors.append((code, description))
             return False
 
         def num_errors(self) -> int:
@@ -218,7 +220,7 @@ def _recorder(trt: Any) -> Any:
             return self.errors[index][1]
 
         def has_overflowed(self) -> bool:
-            return False
+            return len(self.errors) >= _MOST_ERRORS
 
         def clear(self) -> None:
             self.errors.clear()
