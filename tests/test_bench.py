@@ -121,3 +121,11 @@ def test_the_plot_shows_where_the_runs_lie():
     fast_at, slow_at = (np.flatnonzero(part.any(0)).mean() for part in rows)
     # Both begin at the same zero: three times as long lies three times as far from the left.
     assert (slow_at - 24) / (fast_at - 24) == pytest.approx(3, rel=0.06)
+
+
+def test_bench_counts_the_voxels_of_a_tomogram():
+    told = json.loads(run("bench", "wedge-sirt", "--size", "48", "--runs", "10", "--at-most", "0", "--json").stdout)
+    flow = told["throughput"]
+    n, ny, ns = told["input"]["shape"]
+    assert n > 10  # tilts
+    assert flow["megapixels_per_second"] == pytest.approx(flow["images_per_second"] * ns * ny * ns / 1e6)

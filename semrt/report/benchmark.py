@@ -18,7 +18,7 @@ import numpy as np
 
 import semrt
 from semrt import engine
-from semrt.data import SparseScan
+from semrt.data import SparseScan, Tomogram
 from semrt.errors import Interrupted
 from semrt.report.camera import film
 from semrt.report.timing import Latency, measure, timed, warm_up
@@ -121,7 +121,7 @@ def bench(
             "images": images,
             "seconds": seconds,
             "images_per_second": images / seconds,
-            "megapixels_per_second": images * math.prod(measured.shape[-2:]) / seconds / 1e6,
+            "megapixels_per_second": images * _pixels(measured, first_result) / seconds / 1e6,
         },
         "environment": environment(),
     }
@@ -162,6 +162,11 @@ def compare(
         "environment": environment(),
     }
     return report, latencies
+
+
+def _pixels(measured: Any, result: Any) -> int:
+    """Of an image, and of a stack those of one; of a tomogram all, as a series holds none of them."""
+    return math.prod(result.shape if isinstance(result, Tomogram) else measured.shape[-2:])
 
 
 def _turns(calls: Mapping[str, Callable[[], object]], runs: int, at_most: float) -> dict[str, NDArray[np.float64]]:
