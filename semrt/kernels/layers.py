@@ -21,6 +21,7 @@ __all__ = [
     "LayerTable",
     "SolvedLayers",
     "detector_response",
+    "film",
     "fitted_response",
     "likeliest_layers",
     "smooth_layers",
@@ -245,18 +246,17 @@ def _calibrated(
     starts = [DetectorResponse(np.ones(n), offset) for offset in _STARTS]
     best = min((follow(start, 2) for start in starts), key=surprise)
     best = follow(best.response, _CALIBRATION_STEPS)
-    film = _film(best.thickness)
-    if np.count_nonzero(film) > np.count_nonzero((best.thickness == 0).all(0)):
+    if np.count_nonzero(film(best.thickness)) > np.count_nonzero((best.thickness == 0).all(0)):
         other = best  # kept away for some rounds, since solution and detector follow one another slowly
         for _ in range(_CALIBRATION_STEPS):
-            bare = np.where(_film(other.thickness), np.float32(0), other.thickness)
+            bare = np.where(film(other.thickness), np.float32(0), other.thickness)
             other = solve(detector_response(small, table, replace(other, thickness=bare), noise=finer))
         if surprise(other) < _AS_GOOD * surprise(best):
             best = other
     return best.response
 
 
-def _film(thickness: NDArray[np.float32]) -> NDArray[np.bool_]:
+def film(thickness: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Where a thin film alone lies on the substrate, (ny, nx); all over it, a detector's offset looks like one."""
     return np.asarray((thickness[0] == 0) & (thickness[1] > 0) & (thickness[1] <= _FILM))
 
