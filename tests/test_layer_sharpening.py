@@ -272,3 +272,23 @@ def test_of_large_images_the_middle_tells_of_the_optics(monkeypatch):
         found, miou = scores(sample)
     assert found.provenance["details"]["blur_px"] == pytest.approx(0.7, abs=0.06)
     assert miou > 0.93
+
+
+def test_slopes_are_not_taken_for_blur():
+    ramp = np.zeros((2, 72, 72), np.float32)
+    ramp[0] = np.clip(np.linspace(-2, 9, 72), 0, None)  # 1 nm on 6.5 px
+    ramp[1, 20:50, 30:60] = 80
+    clean = backscatter(ramp)
+    rng = np.random.default_rng(1)
+    stack = EnergyStack((clean * (1 + 0.005 * rng.standard_normal(clean.shape))).astype(np.float32), ENERGIES)
+    assert markov_field(stack, "repo", 0.005).optics is None
+
+
+def test_an_offset_is_not_taken_for_a_film_behind_blur():
+    recording = Recording(offset=0.005, gain=0.01, blur=0.7, drift=0.4)
+    sample = draw(split_seed("test", 1), (128, 128), "perlin", recording=recording)
+    found = markov_field(EnergyStack(sample.intensity, ENERGIES), "repo", 0.02)
+    assert found.solved.response.offset == pytest.approx(0.005, abs=0.003)
+    bare = (sample.thickness == 0).all(0)
+    assert bare.mean() > 0.2
+    assert (found.solved.thickness[1][bare] < 1).mean() > 0.9
