@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 KERNEL_TESTS = ["scan_path", "scan_motion", "rasterise", "fill", "kriging", "hough", "column_fit", "blend"]
-KERNEL_TESTS += ["tilt", "tilt_solvers"]
+KERNEL_TESTS += ["tilt", "tilt_solvers", "layer_kernels", "layer_sharpening"]
 
 
 def gcc_library(name):
