@@ -265,7 +265,7 @@ def _notes(
         farthest = float(np.hypot(*optics.shifts.T).max())
         notes.append(
             f"the images were taken to be blurred by {optics.blur:.2f} px (sigma) and to have drifted by up to "
-            f"{farthest:.2f} px, as they show; sharpen=False takes them for sharp"
+            f"{farthest:.2f} px, as they show; --set sharpen=false takes them for sharp"
         )
     worst = int(np.abs(response.gain - 1).argmax())
     if abs(response.gain[worst] - 1) >= ODD_GAIN or abs(response.offset) >= ODD_OFFSET:
