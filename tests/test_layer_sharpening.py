@@ -292,3 +292,14 @@ def test_an_offset_is_not_taken_for_a_film_behind_blur():
     bare = (sample.thickness == 0).all(0)
     assert bare.mean() > 0.2
     assert (found.solved.thickness[1][bare] < 1).mean() > 0.9
+
+
+def test_drift_alone_is_found_though_the_layers_first_lie_to_one_side():
+    sample = draw(split_seed("test", 1), (96, 96), "perlin", recording=Recording(drift=0.6))
+    found = markov_field(EnergyStack(sample.intensity, ENERGIES), "repo", 0.02)
+    true = np.array(sample.settings["shifts_px"])
+    assert np.abs(true).max() > 0.8
+    np.testing.assert_allclose(found.optics.shifts[:20], true[:20], atol=0.15)
+    assert found.optics.blur < 0.3
+    off = np.abs(found.solved.thickness - sample.thickness)
+    assert (off[0] < 0.5).mean() > 0.95

@@ -18,7 +18,7 @@ __all__ = ["Optics", "fitted_optics", "seen"]
 
 WIDEST = 3.0
 """Probe, sigma [px]; what is blurred more is not told from slopes."""
-_LEAST_SIGMA = 0.2  # [px], about which the probe's derivative is taken; a narrower one is seen nowhere
+_LEAST_SIGMA = 0.35  # [px], about which the probe's derivative is taken; a narrower one is seen nowhere
 _STEP, _FAR = 0.2, 2.0  # [px]: drift expected from energy to energy, and altogether
 _NUDGE = 0.05  # [px], of derivatives
 _LONGEST = 0.3  # [px], of a step of the fit
@@ -98,17 +98,17 @@ def fitted_optics(
         normal[:-1, :-1] += slow
         along[:-1] -= slow @ shifts.ravel()
         step = np.linalg.solve(normal + 1e-6 * np.eye(2 * n + 1), along).clip(-_LONGEST, _LONGEST)
-        for _halving in range(4):
-            moved = shifts + step[:-1].reshape(n, 2)
-            moved = moved - moved.mean(0)
-            wider = float(np.clip(blur + step[-1], 0, WIDEST))
+        tried = [(share, blurred) for share in (1.0, 0.5, 0.25) for blurred in (1.0, 0.0)]
+        for share, blurred in tried:  # without the blur too: a narrow probe's slope says little of where it leads
+            moved = shifts + share * step[:-1].reshape(n, 2)
+            wider = float(np.clip(blur + share * blurred * step[-1], 0, WIDEST))
             if (found := cost(moved, wider)) < least:
                 shifts, blur, least = moved, wider, found
                 break
-            step *= 0.5
         else:
             break
-    return Optics(shifts, blur), before - least
+    # Layers that were found too far to one side want all images moved; they are to be found again where the mean lies.
+    return Optics(shifts - shifts.mean(0), blur), before - least
 
 
 def _slow_drift(n: int) -> NDArray[np.float64]:

@@ -204,7 +204,7 @@ def _estimated(
     part, layers, response = intensity[:, *window], field.thickness[:, *window], field.response
     measured = model.corrected(part, response)
     still = Optics(np.zeros((len(intensity), 2)), 2 * BLURS)
-    optics, gained = model.optics(measured, layers, still, 4)
+    optics, gained = model.optics(measured, layers, still, 8)
     if not sharpen and gained < ODD:
         return None, layers, response
     sharp = model.found(measured, layers, Optics(np.zeros((len(intensity), 2))))
@@ -220,7 +220,7 @@ def _estimated(
                 layers, response = _without_films(model, part, layers, optics, response)
             measured = model.corrected(part, response)
         before = optics
-        optics, _ = model.optics(measured, layers, before, 2)
+        optics, _ = model.optics(measured, layers, before, 4)
         if optics.is_near(before):
             break
     return optics, layers, response
