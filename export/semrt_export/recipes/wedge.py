@@ -60,7 +60,7 @@ class WedgeRecipe:
         "Densities are in units of the density that is usual in the specimen, tilts in units of 90 degrees, noise of a "
         "detector pixel as a logarithm, as semrt.tasks.wedge_input has it."
     )
-    tile = 512
+    tile = 1024
 
     def __post_init__(self) -> None:
         for option in ("without", "widths", "held_out_conditions"):  # JSON knows no tuples
