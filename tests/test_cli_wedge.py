@@ -77,7 +77,7 @@ def test_a_tilt_series_becomes_a_tomogram(tilts, tmp_path, told):
     done = wedge(tilts, "--angles", angles, "-o", tmp_path / "out")
     found = result(done)
     assert done.stdout == f"{tmp_path / 'out' / 'tilts_wedge.mrc'}\n"
-    assert done.stderr.startswith("1 tomogram with wedge on the cpu")
+    assert done.stderr.startswith("1 tomogram with wedge on cpu")
     expected = semrt.infer("wedge", series())
     np.testing.assert_allclose(found.intensity, expected.density, atol=1e-5)
     assert (found.pixel_size, found.slice_thickness) == (pytest.approx((0.5, 0.5)), pytest.approx(0.5))

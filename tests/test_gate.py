@@ -135,7 +135,7 @@ def test_a_manifest_must_say_where_the_tensors_are():
         manifest_for(box_graph(), reference={"file": "../elsewhere", "sha256": "0" * 64})
 
 
-@pytest.mark.parametrize("name", ["infill", "columns"])
+@pytest.mark.parametrize("name", ["infill", "columns", "wedge"])
 def test_every_shipped_variant_passes(name):
     from semrt.models import find
 

@@ -15,7 +15,7 @@ from semrt.data import Micrograph, OnDisk, TiltSeries, Tomogram
 from semrt.engine import slabs
 from semrt.engine.slabs import slabs_of
 from semrt.errors import InvalidValue, ModelUnsuitable
-from semrt.tasks import find_task
+from semrt.tasks import find_task, wedge
 from semrt.tasks.wedge_input import INPUT_CHANNELS, NEIGHBOURS, OUTPUT_CHANNELS
 from tiny_models import graph, write_model
 from wedge_samples import ANGLES, back_projected, off, series, truth
@@ -30,10 +30,14 @@ def few(monkeypatch):
     monkeypatch.setattr(slabs, "AT_ONCE", 3)
 
 
-def write_network(folder, *, kernel=3, neighbour=0, **changes):
-    """A network that gives the mean of kernel × kernel pixels of total variation, of a slice beside if so asked."""
+def write_network(folder, *, kernel=3, neighbour=0, right=0, **changes):
+    """A network that gives the mean of kernel × kernel pixels of total variation, or of a slice or pixel beside."""
     weights = np.zeros((1, len(INPUT_CHANNELS), kernel, kernel), np.float32)
-    weights[0, INPUT_CHANNELS.index(f"tv {neighbour:+d}")] = 1 / kernel**2
+    seen = weights[0, INPUT_CHANNELS.index(f"tv {neighbour:+d}")]
+    if right:
+        seen[kernel // 2, kernel // 2 + right] = 1
+    else:
+        seen[:] = 1 / kernel**2
     node = helper.make_node("Conv", ["x", "w"], ["y"], pads=[kernel // 2] * 4)
     described = {
         "name": "wedge",
@@ -91,7 +95,9 @@ def test_slices_that_say_different_things_share_their_noise_and_scale(session, f
     slabbed = engine.infer(of, session, threads=1)
     task = find_task("wedge-network")
     planes = task.prepare(of, n_threads=1)
-    assert planes.shape == (7, len(INPUT_CHANNELS), 32, 32)
+    assert planes.shape == (14, len(INPUT_CHANNELS), 32, 32)  # upright, then turned
+    np.testing.assert_array_equal(planes[7:], planes[:7, :, ::-1, ::-1])
+    assert len(task.prepare(of, n_threads=1, turned=False)) == 7
     shared = task.shared(of, n_threads=1)
     assert set(shared) == {"noise", "scale", "vacuum"}
     for y in (0, 3, 6):
@@ -114,6 +120,17 @@ def test_a_network_sees_the_slices_beside_a_slab(tmp_path, monkeypatch):
         assert off(slabbed.density[:, y], flat[:, y + 1]) < off(slabbed.density[:, y], flat[:, y - 1])
 
 
+def test_what_a_network_says_of_a_turned_slice_counts_as_much(tmp_path, monkeypatch):
+    monkeypatch.setattr(wedge, "consistent", lambda density, *_, **__: density)
+    of = series(ny=2)
+    flat = semrt.infer("wedge", of, solver="tv").density
+    with open_session(write_network(tmp_path / "m", right=1), "cpu") as session:
+        both, upright = (engine.infer(of, session, turned=turned).density for turned in (True, False))
+    # Turned by 180 degrees, what lies to the right lay to the left.
+    np.testing.assert_allclose(upright[:, :, :-1], flat[:, :, 1:], atol=1e-5)
+    np.testing.assert_allclose(both[:, :, 1:-1], 0.5 * (flat[:, :, 2:] + flat[:, :, :-2]), atol=1e-5)
+
+
 @pytest.mark.parametrize(("tile", "batch"), [(16, 1), (16, 4), (32, 8)])
 def test_neither_tile_nor_batch_nor_slab_changes_what_a_network_says(session, tile, batch, monkeypatch):
     of = series(ny=5)
@@ -122,8 +139,8 @@ def test_neither_tile_nor_batch_nor_slab_changes_what_a_network_says(session, ti
     cut = engine.infer(of, session, tile=tile, batch=batch)
     np.testing.assert_allclose(cut.density, whole.density, atol=1e-5)
     np.testing.assert_allclose(cut.inferred, whole.inferred, atol=1e-5)
-    assert whole.provenance["tiling"]["tiles"] == 5
-    assert cut.provenance["tiling"]["tiles"] == {16: 9, 32: 1}[tile] * (3 + 4 + 2)  # 2 slices, and one to each side
+    assert whole.provenance["tiling"]["tiles"] == 2 * 5  # upright and turned
+    assert cut.provenance["tiling"]["tiles"] == {16: 9, 32: 1}[tile] * 2 * (3 + 4 + 2)  # 2 slices, and one to each side
 
 
 def test_a_network_gives_a_tomogram_that_says_what_made_it(session):

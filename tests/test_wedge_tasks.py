@@ -11,6 +11,7 @@ from semrt.errors import InvalidOption, InvalidValue
 from semrt.physics.missing_wedge import measured_part
 from semrt.physics.tilt import TiltGeometry
 from semrt.physics.tilt_solvers import noise_of, sirt, tv, wbp
+from semrt.tasks import find_task
 from semrt.tasks.wedge_problem import chi2_of
 from semrt.tasks.wedge_series import as_series, tilts_of
 from semrt.tasks.wedge_volume import find_vacuum, is_weighted, vacuum_of
@@ -115,9 +116,14 @@ def test_a_solver_is_its_method_with_the_calibration_of_the_series(solver):
 
 def test_without_a_trained_network_wedge_is_total_variation():
     of = series()
-    found = semrt.infer("wedge", of)
+    found = find_task("wedge").solve(of)
     np.testing.assert_array_equal(found.density, semrt.infer("wedge", of, solver="tv").density)
-    assert found.provenance["model"]["name"] == "wedge"
+
+
+def test_the_network_that_ships_comes_nearest_to_the_truth():
+    found, flat = (semrt.infer("wedge", series(), solver=solver) for solver in (None, "tv"))
+    assert found.provenance["model"]["task"] == "wedge-network"
+    assert off(found.density, truth()) < 0.9 * off(flat.density, truth())
 
 
 def test_each_method_comes_nearer_to_the_truth_than_the_one_before():
@@ -153,9 +159,9 @@ def test_the_options_reach_the_methods():
     np.testing.assert_allclose(ramp, wbp(of.intensity, GEOMETRY, filter="ramp"), atol=1e-6)
     short = semrt.infer("wedge", of, solver="sirt", iterations=3).density
     np.testing.assert_allclose(short, sirt(of.intensity, GEOMETRY, iterations=3), atol=1e-6)
-    smooth = semrt.infer("wedge", of, weight=20.0, iterations=30).density
+    smooth = semrt.infer("wedge", of, solver="tv", weight=20.0, iterations=30).density
     np.testing.assert_allclose(smooth, tv(of.intensity, GEOMETRY, weight=20.0, iterations=30), atol=1e-5)
-    by_noise = semrt.infer("wedge", of, noise=2.0).density
+    by_noise = semrt.infer("wedge", of, solver="tv", noise=2.0).density
     np.testing.assert_allclose(by_noise, tv(of.intensity, GEOMETRY, weight=3.0 * np.sqrt(len(ANGLES))), atol=1e-5)
     assert semrt.infer("wedge", of, thickness=20, solver="sirt").shape == (20, 3, 32)
 
@@ -203,14 +209,14 @@ def test_chi_squared_is_one_where_the_noise_is_all_that_is_unexplained():
 
 def test_what_a_result_lacks_is_told():
     with pytest.warns(UserWarning, match="7 tilts, 20 degrees apart"):
-        semrt.infer("wedge", series(angles=np.arange(-60.0, 61, 20)))
+        semrt.infer("wedge", series(angles=np.arange(-60.0, 61, 20)), solver="tv")
     with pytest.warns(UserWarning, match="tilts over 40 degrees alone"):
-        semrt.infer("wedge", series(angles=np.arange(-20.0, 21, 2)))
+        semrt.infer("wedge", series(angles=np.arange(-20.0, 21, 2)), solver="tv")
     shaken = series(side=48).intensity.copy()
     for at in range(0, len(shaken), 2):
         shaken[at] = np.roll(shaken[at], 4, axis=-1)  # every other projection lies 4 px beside the last
     with pytest.warns(UserWarning, match=r"leaves \d\.\d times the noise of the series unexplained"):
-        semrt.infer("wedge", TiltSeries(shaken, ANGLES))
+        semrt.infer("wedge", TiltSeries(shaken, ANGLES), solver="tv")
 
 
 def test_options_of_the_other_kind_of_input_are_refused():
