@@ -44,7 +44,8 @@ def infer(
 
     The last few models stay open, so that a loop over images opens its model once.  Parameters are those of
     open_session and engine.infer; raises what they raise.
-    solver: what does the work of a model's network, such as "mrf" of layers; None or "network" for the network itself.
+    solver: what does the work of a model's network, such as "mrf" of layers; "network" for the network itself;
+        None or "auto" for what the model does by itself.
     """
     found = engine.find_model(model, device, precision, solver)
     opened = found if isinstance(found, Solver) else _session(found, device, threads, precision)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -160,6 +161,11 @@ class TestChoosingASolver:
     def test_a_model_that_is_a_solver_names_others(self):
         assert type(engine.find_model("layers", solver="ml")).__name__ == "LayersByLikelihood"
         assert type(engine.find_model("layers", solver="mrf")) is type(engine.find_model("layers"))
+
+    @pytest.mark.parametrize("model", ["layers", "wedge", "columns", "kriging"])
+    def test_auto_is_what_a_model_does_by_itself(self, model):
+        chosen, itself = engine.find_model(model, solver="auto"), engine.find_model(model)
+        assert chosen == itself if isinstance(itself, Path) else type(chosen) is type(itself)
 
     def test_a_solver_that_nobody_knows_is_refused_and_those_there_are_named(self):
         with pytest.raises(InvalidOption, match=r"layers: solver.*'mlp'.*ml"):

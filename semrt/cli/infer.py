@@ -59,7 +59,9 @@ FILE = click.Path(path_type=Path)
     help="For scans unlike those of the training: a Deep Image Prior, the classical method, or refuse them;"
     " auto is the first that is installed.",
 )
-@click.option("--solver", metavar="NAME", help="What does a model's work without its network, such as mrf of layers.")
+@click.option(
+    "--solver", metavar="NAME", help="What does a model's work, such as mrf of layers or tv of wedge; auto, network."
+)
 @click.option("--denoise", is_flag=True, help="Estimate visited pixels too, instead of keeping what was measured.")
 @click.option("--variant", metavar="NAME", help="Of layers: the physics, repo (as published) or phys.")
 @click.option("--network", metavar="NAME", help="Of dip: conv-decoder, deep-decoder, hour-glass or skip.")

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["accepted_by", "find_model", "find_solver", "infer", "infer_many", "open_model"]
 
-NETWORK = "network"
-"""What the network of a model is called among its solvers."""
+NETWORK, AUTO = "network", "auto"
+"""What the network of a model is called among its solvers, and what the model does by itself."""
 
 
 @contextmanager
@@ -56,12 +56,15 @@ def find_model(
 ) -> Path | Solver:
     """Find what is called so: a solver, or the folder of a trained model.
 
-    solver: what a trained model calls the method that is to do its work without its network; "network" for none.
+    solver: what a model calls the method that is to do its work; "network" for its network, "auto" or None for what it
+        does by itself.
     Raises ModelNotFound; InvalidOption for a device or precision that nobody knows or that a solver cannot have;
     MissingDependency for a solver that lacks the package it needs.
     """
     if device != "auto":
         parse_device(device, BACKENDS)
+    if solver == AUTO:
+        solver = None
     if (found := find_solver(model)) is None:
         try:
             folder = models.find(model)
