@@ -86,7 +86,7 @@ def test_a_fit_ends_where_the_whole_joint_fit_does(n, width, spacing, tail, heig
     assert rms(off) < 1  # the twin knows that the background is one plane
     assert np.abs(off).max() < 2.5
     ratio = np.stack([fitted.sigma_y, fitted.sigma_x], axis=1)[order] / deviations[:, :2]
-    assert 0.9 < ratio.min() < ratio.max() < 1.4
+    assert 0.9 < ratio.min() < ratio.max() < 1.5  # a local background costs the faintest that much
 
 
 def test_without_noise_columns_are_where_they_were_drawn():
