@@ -227,7 +227,7 @@ def test_a_finished_checkpoint_gives_the_same_again(tmp_path, few):
 
 @pytest.mark.parametrize("change", ["measurement", "angles", "option", "solver"])
 def test_what_was_left_by_another_run_is_not_taken(tmp_path, change, few):
-    of, options = series(ny=8), {"iterations": 10}
+    of, options = series(ny=8), {"solver": "tv", "iterations": 10}
     interrupted(of, tmp_path / "c", 6, **options)
     if change == "measurement":
         changed = of.intensity.copy()

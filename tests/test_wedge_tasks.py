@@ -219,6 +219,13 @@ def test_what_a_result_lacks_is_told():
         semrt.infer("wedge", TiltSeries(shaken, ANGLES), solver="tv")
 
 
+def test_an_option_that_only_a_solver_takes_is_not_accepted_and_ignored():
+    with pytest.raises(InvalidOption, match="wedge: option 'iterations' is unknown; choose from: noise, scale"):
+        semrt.infer("wedge", series(), iterations=5)
+    found = semrt.infer("wedge", series(), fallback="classical", iterations=5)  # for the case that total variation runs
+    assert found.provenance["model"]["task"] == "wedge-network"
+
+
 def test_options_of_the_other_kind_of_input_are_refused():
     with pytest.raises(InvalidOption, match="weighted: is for a tomogram"):
         semrt.infer("wedge", series(), weighted=True)
@@ -235,7 +242,7 @@ def test_options_of_the_other_kind_of_input_are_refused():
 @pytest.mark.filterwarnings("ignore:the result leaves")
 def test_progress_counts_slices_and_may_end_the_work():
     told = []
-    semrt.infer("wedge", series(), iterations=5, threads=1, progress=lambda *said: told.append(said))
+    semrt.infer("wedge", series(), solver="tv", iterations=5, threads=1, progress=lambda *said: told.append(said))
     done = [at for at, _, _ in told]
     assert done == sorted(done)
     assert set(done) == {0, 1, 2, 3}

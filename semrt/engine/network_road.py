@@ -70,8 +70,10 @@ class NetworkRoad:
             raise InvalidOption(f"{manifest.name}: batch: expected 1 or more, got {batch}")
         threads = threads or session.threads
         stand_in = choose_fallback(manifest.name, task, fallback, device or session.device, threads, options)
-        # What the stand-in alone takes, such as its budget, is for the case that it runs.
-        of_stand_in = () if stand_in is None else (stand_in.road.solver.solve,)
+        # What the stand-in alone takes is for the case that it runs: of one that was asked for, or of a slow one, whose
+        # budget must be named before. Else an option that only --solver takes would be accepted and do nothing.
+        counts = stand_in is not None and (fallback != "auto" or stand_in.road.resumes)
+        of_stand_in = (stand_in.road.solver.solve,) if stand_in is not None and counts else ()
         check_options(manifest.name, options, task.prepare, task.finish, *of_stand_in)
         road = cls(session, task, tile, batch, stand_in, threads, options)
         road._layout((tile, tile))  # raises now what it would raise later
