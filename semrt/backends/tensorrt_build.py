@@ -117,9 +117,9 @@ def _judged(session: TensorrtSession, references: Sequence[Reference]) -> Verdic
 
 def _of(reference: Reference, n: int) -> Reference:
     """At least n tiles, the same over again, so that each place in the batch is compared."""
-    parts = (reference.channels, reference.estimate, reference.target)
-    times = -(-n // len(reference.channels))
-    return Reference(*(part if part is None else np.tile(part, (times, 1, 1, 1)) for part in parts))  # type: ignore[arg-type]
+    times = (-(-n // len(reference.channels)), 1, 1, 1)
+    target = None if reference.target is None else np.tile(reference.target, times)
+    return Reference(np.tile(reference.channels, times), np.tile(reference.estimate, times), target)
 
 
 def _at_full_size(folder: Path, manifest: Manifest, reference: Reference, shape: tuple[int, ...]) -> list[Reference]:
