@@ -24,20 +24,20 @@ __all__ = ["Device", "Session", "parse_device", "warm_up"]
 
 @dataclass(frozen=True)
 class Device:
-    """A place to compute: its kind, and its number where the machine has several."""
+    """A place to compute: its kind, such as "cuda" or "torch:cuda", and its number where the machine has several."""
 
     kind: str
     index: int = 0
 
     def __str__(self) -> str:
-        return self.kind if self.kind == "cpu" else f"{self.kind}:{self.index}"
+        return self.kind if _is_one(self.kind) else f"{self.kind}:{self.index}"
 
 
 @runtime_checkable
 class Session(Protocol):
     """A model opened on a device; it knows tensors, no microscopy.
 
-    device: where it really runs, "cpu" or "cuda:0".  reason: why there, in a sentence.
+    device: where it really runs, "cpu", "cuda:0" or "torch:cuda:0".  reason: why there, in a sentence.
     runtime: the software that runs it, and its version.
     precision, sha256: which of the model's files it runs.
     threads: CPU threads of the network; None where the runtime chose.
@@ -72,13 +72,18 @@ class Session(Protocol):
 
 
 def parse_device(text: str, kinds: Iterable[str]) -> Device:
-    """Read "cpu", "cuda" or "cuda:1"; a kind without a number means its first device.  Raises InvalidOption."""
+    """Read "cpu", "cuda:1" or "torch:cuda"; a kind without a number means its first device.  Raises InvalidOption."""
     kinds = sorted(kinds)
-    match = re.fullmatch(r"([a-z]+)(?::(\d{1,3}))?", text)
-    if match is None or match[1] not in kinds or (match[1] == "cpu" and match[2] is not None):
-        choices = ", ".join(kind if kind == "cpu" else f"{kind}, {kind}:N" for kind in kinds)
+    match = re.fullmatch(r"([a-z]+(?::[a-z]+)?)(?::(\d{1,3}))?", text)
+    if match is None or match[1] not in kinds or (_is_one(match[1]) and match[2] is not None):
+        choices = ", ".join(kind if _is_one(kind) else f"{kind}, {kind}:N" for kind in kinds)
         raise InvalidOption(f"device {text!r} is unknown; choose from: auto, {choices}")
     return Device(match[1], int(match[2] or 0))
+
+
+def _is_one(kind: str) -> bool:
+    """Whether a machine has one such device, which needs no number: its processor, whatever runs there."""
+    return kind.rpartition(":")[2] == "cpu"
 
 
 def warm_up(session: Session, batch: int = 1, tile: int | None = None) -> float:

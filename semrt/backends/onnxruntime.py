@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from semrt.backends import onnxruntime_cuda as cuda
+from semrt.backends.batches import batches, check_tiles
 from semrt.backends.cores import physical_cores
 from semrt.errors import (
     DeviceUnavailable,
-    InvalidShape,
-    InvalidValue,
     MissingDependency,
     ModelDamaged,
     OutOfMemory,
@@ -21,7 +19,6 @@ from semrt.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
     from types import TracebackType
 
@@ -100,10 +97,10 @@ class OnnxSession:
         if graph is None:
             raise SemrtError(f"{self.manifest.name}: the session is closed; open it again")
         free_batch, _, *sides = graph.get_inputs()[0].shape
-        self._check(tiles, sides)
+        check_tiles(tiles, self.manifest, sides)
         tiles = np.ascontiguousarray(tiles)
         buckets = (1,) if free_batch == 1 else self.manifest.batch
-        parts = [self._run_batch(graph, tiles[start:stop]) for start, stop in _batches(len(tiles), buckets)]
+        parts = [self._run_batch(graph, tiles[start:stop]) for start, stop in batches(len(tiles), buckets)]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def close(self) -> None:
@@ -128,17 +125,6 @@ class OnnxSession:
         if predicted.shape != wanted:
             raise ModelDamaged(self.path, f"{self.manifest.output}: expected shape {wanted}, got {predicted.shape}")
         return np.asarray(predicted, np.float32)
-
-    def _check(self, tiles: NDArray[np.float32], sides: list[int | str | None]) -> None:
-        channels, multiple = len(self.manifest.input_channels), self.manifest.multiple
-        fits = tiles.ndim == 4 and tiles.shape[0] > 0 and tiles.shape[1] == channels
-        for got, side in zip(tiles.shape[-2:], sides, strict=False):
-            fits = fits and (got == side if isinstance(side, int) else got > 0 and got % multiple == 0)
-        if not fits:
-            wanted = (str(side) if isinstance(side, int) else f"a multiple of {multiple}" for side in sides)
-            raise InvalidShape("tiles", f"(n, {channels}, {', '.join(wanted)})", tiles.shape)
-        if tiles.dtype != np.float32:
-            raise InvalidValue("tiles", "float32", tiles.dtype)
 
 
 def _import(device: Device) -> Any:
@@ -188,16 +174,6 @@ def _check_tensors(graph: Any, manifest: Manifest, path: Path) -> None:
 
 def _symbols(shape: tuple[int | str | None, ...]) -> list[str | None]:
     return [side for side in shape if not isinstance(side, int)]
-
-
-def _batches(n: int, buckets: tuple[int, ...]) -> Iterator[tuple[int, int]]:
-    """Split n tiles into bucket sizes, largest first: no shape is new to the device, nothing is computed in vain."""
-    start = 0
-    while start < n:
-        left = n - start
-        size = max(itertools.takewhile(left.__ge__, buckets))
-        yield start, start + size
-        start += size
 
 
 def _translated(error: Exception, device: str, path: Path) -> SemrtError:
