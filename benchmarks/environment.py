@@ -15,6 +15,7 @@ PACKAGES = (
     "numpy",
     "onnxruntime",
     "onnxruntime-gpu",
+    "openvino",
     "opencv-python-headless",
     "scipy",
     "scikit-image",
@@ -26,11 +27,12 @@ PACKAGES = (
 
 
 def describe_machine() -> dict[str, object]:
-    """Processor, cores this process may use, system, Python and package versions."""
+    """Processor, cores this process may use, how busy they are, system, Python and package versions."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
         "processor": _processor(),
         "cores": cores,
+        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "system": platform.platform(),
         "python": sys.version.split()[0],
         "packages": {name: found for name in PACKAGES if (found := _version(name))},

@@ -29,11 +29,13 @@ class Race:
     """How long each contender took; the first is the one that the others are compared to.
 
     seconds: name -> one time for each round [s].  results: name -> what the last call returned.
+    processor: name -> time of all cores that this process had meanwhile [s], which others' work hardly makes longer.
     """
 
     title: str
     seconds: dict[str, list[float]]
     results: dict[str, Any]
+    processor: dict[str, list[float]]
 
     def ratio(self, name: str) -> float:
         """Times as long as the first contender: the median over the rounds, each of which both ran in."""
@@ -47,7 +49,12 @@ class Race:
         return {
             "title": self.title,
             "contenders": {
-                name: {"median_s": median(times), "ratio": self.ratio(name), "rounds_s": times}
+                name: {
+                    "median_s": median(times),
+                    "ratio": self.ratio(name),
+                    "rounds_s": times,
+                    "processor_s": median(self.processor[name]),
+                }
                 for name, times in self.seconds.items()
             },
         }
@@ -62,28 +69,35 @@ def race(
 ) -> Race:
     """Time every contender in turn, round after round; fewer of them, but at least three, after `at_most` [s].
 
-    Each runs once before the first round, which tells how often a quick one has to run to be timed at all.
+    Each runs once before the first round, which tells how often a quick one has to run to be timed at all. The one that
+    begins changes from round to round: whoever comes after a pause may find a cooler or a less busy processor.
     """
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    processor: dict[str, list[float]] = {name: [] for name in contenders}
     results: dict[str, Any] = {}
     calls = dict.fromkeys(contenders, 1)
     running = dict(contenders)
     first = 0.0
     for name, call in contenders.items():
-        once = _timed(call, 1, results, name)
+        once, busy = _timed(call, 1, results, name)
         first = first or once
         if once > max(SLOW, 10 * first):
             seconds[name].append(once)
+            processor[name].append(busy)
             del running[name]
         elif once < SHORTEST:
-            calls[name] = round(SHORTEST / _timed(call, 1, results, name)) + 1
+            calls[name] = round(SHORTEST / _timed(call, 1, results, name)[0]) + 1
     end = time.perf_counter() + at_most
     for done in range(rounds):
         if done >= 3 and time.perf_counter() > end:
             break
-        for name, call in running.items():
-            seconds[name].append(_timed(call, calls[name], results, name))
-    return Race(title, seconds, results)
+        names = list(running)
+        begins = done % len(names)
+        for name in names[begins:] + names[:begins]:
+            once, busy = _timed(running[name], calls[name], results, name)
+            seconds[name].append(once)
+            processor[name].append(busy)
+    return Race(title, seconds, results, processor)
 
 
 def show(run: Race, remark: Callable[[str], str] = lambda name: "") -> None:
@@ -140,11 +154,12 @@ def _watched(function: Callable[..., Any], spent: dict[str, float], label: str) 
     return timed
 
 
-def _timed(call: Callable[[], Any], times: int, results: dict[str, Any], name: str) -> float:
-    started = time.perf_counter()
+def _timed(call: Callable[[], Any], times: int, results: dict[str, Any], name: str) -> tuple[float, float]:
+    """Time [s] of a call by the clock, and of the cores that it kept busy."""
+    started, busy = time.perf_counter(), time.process_time()
     for _ in range(times):
         results[name] = call()
-    return (time.perf_counter() - started) / times
+    return (time.perf_counter() - started) / times, (time.process_time() - busy) / times
 
 
 def _text(seconds: float) -> str:
