@@ -1,6 +1,6 @@
 """The one door to the C++ core: defaults, dtypes and documentation; one module for each kernel."""
 
-from semrt.kernels._threads import thread_count
+from semrt.kernels._threads import cpu_quota, thread_count
 from semrt.kernels.blend import add_tile, cut_tile, tile_window
 from semrt.kernels.coil_lag import coil_lag
 from semrt.kernels.column_fit import RefinedColumns, refine_columns
@@ -34,6 +34,7 @@ __all__ = [
     "add_tile",
     "back_project_tilts",
     "coil_lag",
+    "cpu_quota",
     "cut_tile",
     "detector_response",
     "distance_to_sample",

@@ -2,15 +2,67 @@
 
 from __future__ import annotations
 
+import math
 import os
+from functools import cache
+from pathlib import Path
 
-__all__ = ["thread_count"]
+__all__ = ["cpu_quota", "thread_count"]
+
+_SYSTEM = Path("/")
 
 
 def thread_count(n_threads: int | None = None) -> int:
-    """The number asked for, or one for each core this process may run on."""
+    """The number asked for, or one for each core this process may run on, as far as its quota reaches."""
     if n_threads is not None and n_threads > 0:
         return n_threads
-    if hasattr(os, "sched_getaffinity"):
-        return max(1, len(os.sched_getaffinity(0)))
-    return max(1, os.cpu_count() or 1)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = cpu_quota()
+    return max(1, cores if quota is None else min(cores, quota))
+
+
+@cache
+def cpu_quota(system: Path = _SYSTEM) -> int | None:
+    """Cores whose time a container may use, a part of one counting as one; None where nothing is limited.
+
+    A container with a quota still sees all cores of its host, and is stopped for the rest of each period once its
+    threads have used up the time together.  system: where /proc and /sys are; read once.
+    """
+    lowest: float = math.inf
+    try:
+        lines = (system / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+    except OSError:  # not Linux, or hidden
+        return None
+    for line in lines:
+        _, controllers, group = line.split(":", 2)
+        if controllers == "":
+            root, read = system / "sys/fs/cgroup", _second_version
+        elif "cpu" in controllers.split(","):
+            root, read = system / "sys/fs/cgroup/cpu", _first_version
+        else:
+            continue
+        inner = root / group.lstrip("/")
+        # Each group above limits as well; where the container sees its own group as the root, only that is there.
+        for folder in (inner, *inner.parents):
+            lowest = min(lowest, read(folder))
+            if folder == root:
+                break
+    return None if math.isinf(lowest) else max(1, math.ceil(lowest))
+
+
+def _second_version(folder: Path) -> float:
+    """Cores by cpu.max, which says "quota period" in microseconds, or "max period"."""
+    try:
+        quota, period = (folder / "cpu.max").read_text(encoding="utf-8").split()
+        return int(quota) / int(period)
+    except (OSError, ValueError, ZeroDivisionError):
+        return math.inf
+
+
+def _first_version(folder: Path) -> float:
+    """Cores by the two files of the older kind; a quota of -1 is none."""
+    try:
+        quota, period = (int((folder / f"cpu.cfs_{of}_us").read_text(encoding="utf-8")) for of in ("quota", "period"))
+        return quota / period if quota > 0 else math.inf
+    except (OSError, ValueError, ZeroDivisionError):
+        return math.inf
