@@ -1,5 +1,6 @@
 """What `import semrt` costs: nothing that is not used."""
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -31,6 +32,18 @@ def test_opening_the_engine_loads_no_runtime():
     heavy = [name for name in HEAVY if name != "numpy"]
     code = f"import sys, semrt.api, semrt.io; print(*(name for name in {heavy} if name in sys.modules))"
     assert told_by(code) == []
+
+
+def test_torch_is_imported_where_networks_are_fitted_or_checked_and_nowhere_else():
+    """And those modules only when they are asked for, as the test above finds."""
+    package = Path(semrt.__file__).parent
+    importing = re.compile(r"^(?:    )?(?:import|from) torch\b", re.MULTILINE)  # four spaces: for type checkers alone
+    users = {path for path in package.rglob("*.py") if importing.search(path.read_text(encoding="utf-8"))}
+    users = {path.relative_to(package).as_posix() for path in users}
+    fitted = {path for path in users if path.startswith("deep_image_prior/")}
+    assert fitted
+    backend = {f"backends/torch_{part}.py" for part in ("graph", "operators", "runners")}
+    assert users - fitted == backend | {"tasks/dip.py"}
 
 
 @pytest.mark.parametrize("name", semrt.__all__)

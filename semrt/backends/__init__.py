@@ -23,6 +23,8 @@ BACKENDS = {
     "cpu": "semrt.backends.onnxruntime:open_onnxruntime",
     "cuda": "semrt.backends.onnxruntime:open_onnxruntime",
     "tensorrt": "semrt.backends.tensorrt:open_tensorrt",
+    "torch:cpu": "semrt.backends.torch_session:open_torch",
+    "torch:cuda": "semrt.backends.torch_session:open_torch",
 }
 AUTO = ("cuda", "cpu")  # fastest first; the last one is always there. TensorRT before them, where an engine is built
 
@@ -35,6 +37,7 @@ def open_session(
     A session that does not give the numbers that it should, see semrt.backends.gate, counts as unavailable.
     model: a name or a folder.
     device: "cpu", "cuda", "cuda:1", "tensorrt", or "auto" for the fastest that really opens; no session builds engines.
+        "torch:cpu", "torch:cuda", "torch:cuda:1": by torch, to check the others by.
     threads: CPU threads; one for each physical core when None.  precision: "fp32" or one of the model's variants.
     Raises ModelNotFound, ModelDamaged, InvalidOption, DeviceUnavailable, MissingDependency, OutOfMemory.
     """

@@ -172,6 +172,6 @@ class NetworkRoad:
 
 def _fitting_batch(session: Session, tile: int) -> int:
     """The largest batch of the manifest that stays within what the device is best given at once."""
-    pixels = PIXELS_AT_ONCE["cpu" if session.device == "cpu" else "accelerator"]
+    pixels = PIXELS_AT_ONCE["cpu" if session.device.endswith("cpu") else "accelerator"]  # torch:cpu too
     fitting = [size for size in session.manifest.batch if size * tile**2 <= pixels]
     return max(fitting, default=1)

@@ -12,7 +12,7 @@ from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Literal
 
 import semrt
-from semrt.errors import CacheUnusable, DeviceUnavailable, MissingDependency, OutOfMemory, SemrtError
+from semrt.errors import CacheUnusable, DeviceUnavailable, MissingDependency, ModelUnsuitable, OutOfMemory, SemrtError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -173,20 +173,23 @@ def _models_and_devices(*, has_card: bool) -> Iterator[Finding]:
     yield _tried("cpu", whole[0], without="fault")
     if has_card:
         yield _tried("cuda:0", whole[0], without="note")
+    if _version("torch") and _version("onnx"):
+        yield _tried("torch:cuda" if has_card else "torch:cpu", whole[0], without="note")
 
 
 def _tried(device: str, folder: Path, *, without: Literal["note", "fault"]) -> Finding:
     """Open a model there and run it once: what is compiled in is not yet what works."""
     from semrt.backends import open_session, warm_up
 
+    what = device if device.startswith("torch") else f"device {device}"
     try:
         with open_session(folder, device) as session:
             seconds = warm_up(session)
             detail = f"{session.runtime} ran {session.manifest.name} on {session.device}, first tile {seconds:.2f} s"
-    except (DeviceUnavailable, MissingDependency, OutOfMemory) as error:
-        cure = 'pip install "semrt[cpu]"' if device == "cpu" else GPU
-        return Finding(f"device {device}", without, str(error), cure)
-    return Finding(f"device {device}", "ok", detail)
+    except (DeviceUnavailable, MissingDependency, ModelUnsuitable, OutOfMemory) as error:
+        cure = {"cpu": 'pip install "semrt[cpu]"', "cuda:0": GPU}.get(device, 'pip install "semrt[torch]"')
+        return Finding(what, without, str(error), cure)
+    return Finding(what, "ok", detail)
 
 
 def _version(distribution: str) -> str | None:
