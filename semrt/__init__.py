@@ -15,7 +15,6 @@ from semrt._version import __version__
 TYPE_CHECKING = False  # true for type checkers, as in `typing`, which would take longer to load than all the rest
 if TYPE_CHECKING:
     from semrt.api import infer
-    from semrt.backends import open_session
     from semrt.data import (
         AtomColumns,
         EnergyStack,
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
         Tomogram,
         Volume,
     )
+    from semrt.engine import open_session
     from semrt.io import read, write
     from semrt.kernels.column_fit import refine_columns
     from semrt.kernels.hough import find_circles
@@ -65,7 +65,7 @@ _HOME = {
     "Volume": "semrt.data",
     "find_circles": "semrt.kernels.hough",
     "infer": "semrt.api",
-    "open_session": "semrt.backends",
+    "open_session": "semrt.engine",
     "read": "semrt.io",
     "refine_columns": "semrt.kernels.column_fit",
     "write": "semrt.io",

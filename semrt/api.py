@@ -8,7 +8,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from semrt import engine
-from semrt.backends import open_session
+from semrt.engine import open_session
 from semrt.models import Manifest
 from semrt.tasks import Solver
 

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, cast
 from semrt import models
 from semrt.backends import tensorrt
 from semrt.backends.base import Device, Session, parse_device, warm_up
-from semrt.backends.gate import admit
+from semrt.backends.gate import admit, decibels_lost
 from semrt.errors import DeviceUnavailable, InvalidOption, MissingDependency, OutOfMemory
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from semrt.backends.gate import Measure
 
 __all__ = ["AUTO", "BACKENDS", "Device", "Session", "open_session", "parse_device", "warm_up"]
 
@@ -30,7 +32,12 @@ AUTO = ("cuda", "cpu")  # fastest first; the last one is always there. TensorRT 
 
 
 def open_session(
-    model: str | Path, device: str = "auto", *, threads: int | None = None, precision: str = "fp32"
+    model: str | Path,
+    device: str = "auto",
+    *,
+    threads: int | None = None,
+    precision: str = "fp32",
+    measure: Measure = decibels_lost,
 ) -> Session:
     """Open a model on a device; what the session says of its device is what was checked, not what was asked.
 
@@ -39,6 +46,7 @@ def open_session(
     device: "cpu", "cuda", "cuda:1", "tensorrt", or "auto" for the fastest that really opens; no session builds engines.
         "torch:cpu", "torch:cuda", "torch:cuda:1": by torch, to check the others by.
     threads: CPU threads; one for each physical core when None.  precision: "fp32" or one of the model's variants.
+    measure: of what other numbers mean, the task's own.
     Raises ModelNotFound, ModelDamaged, InvalidOption, DeviceUnavailable, MissingDependency, OutOfMemory.
     """
     if threads is not None and threads < 1:
@@ -52,7 +60,7 @@ def open_session(
         opener = getattr(import_module(module), function)
         try:
             session = opener(folder, manifest, place, threads=threads, precision=precision, reason=f"{place}, {reason}")
-            compared = _admitted(session, folder)
+            compared = _admitted(session, folder, measure)
         except (DeviceUnavailable, MissingDependency, OutOfMemory) as error:
             if place is wanted[-1]:
                 raise
@@ -77,10 +85,10 @@ def _advice(folder: Path, manifest: models.Manifest, precision: str) -> str:
     return f"; TensorRT is installed: {tensorrt.build_command(folder, manifest, precision)} builds its engine"
 
 
-def _admitted(session: Session, folder: Path) -> str:
+def _admitted(session: Session, folder: Path, measure: Measure) -> str:
     """What the comparison with the model's test tensors says; a session that fails it is closed."""
     try:
-        return admit(session, folder)
+        return admit(session, folder, measure)
     except BaseException:
         session.close()
         raise

@@ -4,7 +4,7 @@
 """
 
 from semrt.engine.fallback import FALLBACKS, fallback_line
-from semrt.engine.serve import accepted_by, find_model, find_solver, infer, infer_many, open_model
+from semrt.engine.serve import accepted_by, find_model, find_solver, infer, infer_many, open_model, open_session
 
 __all__ = [
     "FALLBACKS",
@@ -15,4 +15,5 @@ __all__ = [
     "infer",
     "infer_many",
     "open_model",
+    "open_session",
 ]

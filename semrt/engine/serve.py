@@ -8,15 +8,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from semrt import models, pipeline
-from semrt.backends import BACKENDS, Session, open_session, parse_device
+from semrt import backends, models, pipeline
+from semrt.backends import BACKENDS, Session, parse_device
 from semrt.engine.choice import choose_road
 from semrt.engine.fallback import fallback_line
 from semrt.engine.solver_road import check_solver
 from semrt.errors import Interrupted, InvalidOption, ModelNotFound
 from semrt.models import Manifest
 from semrt.provenance import notes_of
-from semrt.tasks import TASKS, NetworkTask, Solver, find_task, solvers_of
+from semrt.tasks import TASKS, NetworkTask, Solver, find_task, measure_of, solvers_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from semrt.engine.road import State
     from semrt.tasks import Progress
 
-__all__ = ["accepted_by", "find_model", "find_solver", "infer", "infer_many", "open_model"]
+__all__ = ["accepted_by", "find_model", "find_solver", "infer", "infer_many", "open_model", "open_session"]
 
 NETWORK, AUTO = "network", "auto"
 """What the network of a model is called among its solvers, and what the model does by itself."""
@@ -49,6 +49,19 @@ def open_model(
     else:
         with open_session(found, device, threads=threads, precision=precision) as session:
             yield session
+
+
+def open_session(
+    model: str | Path, device: str = "auto", *, threads: int | None = None, precision: str = "fp32"
+) -> Session:
+    """Open a model on a device, where what other numbers mean is judged by its task; see semrt.backends.open_session.
+
+    Raises what that raises.
+    """
+    folder = models.find(model)
+    task = Manifest.read(folder).task
+    measured = {"measure": measure_of(find_task(task))} if task in TASKS else {}
+    return backends.open_session(folder, device, threads=threads, precision=precision, **measured)
 
 
 def find_model(

@@ -179,7 +179,8 @@ def _models_and_devices(*, has_card: bool) -> Iterator[Finding]:
 
 def _tried(device: str, folder: Path, *, without: Literal["note", "fault"]) -> Finding:
     """Open a model there and run it once: what is compiled in is not yet what works."""
-    from semrt.backends import open_session, warm_up
+    from semrt.backends import warm_up
+    from semrt.engine import open_session
 
     what = device if device.startswith("torch") else f"device {device}"
     try:

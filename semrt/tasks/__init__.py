@@ -9,7 +9,17 @@ from importlib import import_module
 from typing import cast
 
 from semrt.errors import InvalidOption
-from semrt.tasks.base import NetworkTask, Progress, Sliced, Solver, devices_of, package_of, result_of, solvers_of
+from semrt.tasks.base import (
+    NetworkTask,
+    Progress,
+    Sliced,
+    Solver,
+    devices_of,
+    measure_of,
+    package_of,
+    result_of,
+    solvers_of,
+)
 
 __all__ = [
     "TASKS",
@@ -19,6 +29,7 @@ __all__ = [
     "Solver",
     "devices_of",
     "find_task",
+    "measure_of",
     "package_of",
     "result_of",
     "solvers_of",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from semrt.backends.gate import decibels_lost
 from semrt.data import Micrograph
 from semrt.tiling import Progress
 
@@ -13,7 +14,19 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["NetworkTask", "Progress", "Sliced", "Solver", "devices_of", "package_of", "result_of", "solvers_of"]
+    from semrt.backends.gate import Measure
+
+__all__ = [
+    "NetworkTask",
+    "Progress",
+    "Sliced",
+    "Solver",
+    "devices_of",
+    "measure_of",
+    "package_of",
+    "result_of",
+    "solvers_of",
+]
 
 
 @runtime_checkable
@@ -62,6 +75,11 @@ class NetworkTask(Protocol):
 
     Options are the keyword-only parameters of prepare and finish; the engine refuses others. n_threads is none, but
     given by the engine to a function that names it. It may say what it `gives` and its `solvers`, as a Solver may.
+
+    One attribute says what the network's output is for, where that is no image; read it with measure_of:
+
+    lost: (estimate, reference) -> Lost, what other numbers than those of a model's test tensors change; where it says
+        nothing, the error against the truth [dB].
     """
 
     accepts: type | tuple[type, ...]
@@ -107,6 +125,12 @@ class Sliced(Protocol):
     def notes_on(self, told: Mapping[str, Any]) -> tuple[str, ...]:
         """What the reader of a result must know.  told: its details; where slices differ, their mean."""
         ...
+
+
+def measure_of(task: Solver | NetworkTask) -> Measure:
+    """How a task judges other numbers than those of a model's test tensors."""
+    measure: Measure = getattr(task, "lost", decibels_lost)
+    return measure
 
 
 def devices_of(solver: Solver) -> tuple[str, ...]:

@@ -17,9 +17,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from semrt.data import Micrograph
+    from semrt.kernels import Circles
     from semrt.tasks.column_input import ColumnInput
 
-__all__ = ["check_image", "disk_radius", "found_columns"]
+__all__ = ["THRESHOLD", "check_image", "disk_radius", "found_columns", "found_disks"]
+
+THRESHOLD = 0.3
+"""Least score of a column in the map of a network, unless the user says another."""
 
 LEAST_SIDE = 16
 """px; in a smaller image there is nothing to compare a column with."""
@@ -61,13 +65,7 @@ def found_columns(
     scale = float(np.sqrt(seen.scale[0] * seen.scale[1]))
     radius = disk_radius(probability)
     nearest = NEAREST * radius / scale if min_distance is None else min_distance
-    disks = find_circles(
-        probability,
-        (RADII[0] * radius, RADII[1] * radius),
-        min_distance=max(1.0, scale * nearest),
-        threshold=threshold,
-        n_threads=n_threads,
-    )
+    disks = found_disks(probability, radius, scale * nearest, threshold=threshold, n_threads=n_threads)
     y, x = seen.to_image(disks.y, disks.x)
     column_map = np.clip(resampled(probability, measured.shape), 0, 1)
     denoised = resampled(clean * np.float32(seen.spread), measured.shape)
@@ -105,6 +103,25 @@ def found_columns(
             n_threads=n_threads,
         )
     return replace(found, notes=_notes(measured.intensity, len(found), seen.confidence))
+
+
+def found_disks(
+    probability: NDArray[np.float32],
+    radius: float | None = None,
+    nearest: float | None = None,
+    *,
+    threshold: float = THRESHOLD,
+    n_threads: int | None = None,
+) -> Circles:
+    """Find the disks in a map, in px of its own.
+
+    probability: (h, w), 0 to 1.  radius: of its disks, found out when None.
+    nearest: the least distance of two, NEAREST radii when None.
+    """
+    radius = disk_radius(probability) if radius is None else radius
+    nearest = NEAREST * radius if nearest is None else nearest
+    limits = RADII[0] * radius, RADII[1] * radius
+    return find_circles(probability, limits, min_distance=max(1.0, nearest), threshold=threshold, n_threads=n_threads)
 
 
 def disk_radius(probability: NDArray[np.float32]) -> float:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from semrt.data import AtomColumns, Micrograph
-from semrt.tasks.column_finder import check_image, found_columns
+from semrt.tasks.column_agreement import f1_lost
+from semrt.tasks.column_finder import THRESHOLD, check_image, found_columns
 from semrt.tasks.column_input import (
     INPUT_CHANNELS,
     LARGEST_SCALE,
@@ -32,6 +33,7 @@ class Columns:
     gives = AtomColumns
     input_channels = INPUT_CHANNELS
     fallbacks: Mapping[str, str] = {"classical": "column-peaks"}
+    lost = staticmethod(f1_lost)
 
     def prepare(
         self, measured: Micrograph, *, spacing: float | None = None, n_threads: int | None = None
@@ -52,7 +54,7 @@ class Columns:
         *,
         spacing: float | None = None,
         min_distance: float | None = None,
-        threshold: float = 0.3,
+        threshold: float = THRESHOLD,
         places: str = "best",
         light_columns: bool = False,
         n_threads: int | None = None,
