@@ -35,7 +35,8 @@ import semrt
 from semrt.errors import SemrtError
 from semrt.kernels import natural_neighbour
 from semrt.models import Manifest
-from semrt.tasks.kriging import SMOOTHING, sample_values
+from semrt.tasks.exposure import sample_values
+from semrt.tasks.kriging import SMOOTHING
 from semrt.tasks.published_infill import INPUT_CHANNELS, PublishedInfill, normalisation
 from semrt_export import recipes
 from semrt_export.data.published_scans import PATTERNS, procedural

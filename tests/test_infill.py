@@ -33,7 +33,7 @@ def test_the_network_sees_the_scan_in_spreads_about_its_mean():
     assert measured.mean() == pytest.approx(0, abs=1e-4)
     assert measured.std() == pytest.approx(1, abs=1e-4)
     assert not prepared["intensity"][~sparse.visited].any()
-    np.testing.assert_array_equal(prepared["visited"], sparse.visited)
+    np.testing.assert_array_equal(prepared["exposure"], sparse.visited)
     np.testing.assert_allclose(np.expm1(prepared["distance"]), distance_to_sample(sparse.visited), atol=1e-4)
 
     mean, spread = standardisation(sparse)
@@ -42,7 +42,8 @@ def test_the_network_sees_the_scan_in_spreads_about_its_mean():
     np.testing.assert_allclose(
         (prepared["first_guess"] + prepared["smooth_guess"]) * spread + mean, classical.smooth, atol=1e-5
     )
-    assert np.ptp(prepared["noise"]) == np.ptp(prepared["correlation_range"]) == 0
+    assert np.ptp(prepared["noise"]) == np.ptp(prepared["correlation_range"]) == np.ptp(prepared["misfit"]) == 0
+    assert np.exp(prepared["misfit"][0, 0]) == pytest.approx(classical.misfit, rel=1e-5)
 
 
 def test_preparing_does_not_depend_on_contrast_and_offset_of_the_detector():
@@ -54,7 +55,7 @@ def test_preparing_does_not_depend_on_contrast_and_offset_of_the_detector():
 def test_finishing_turns_back_what_preparing_did_and_keeps_what_was_measured():
     sparse, _ = simulated_scan(2, 48, "random", 0.2)
     prepared = Infill().prepare(sparse)
-    first_guess = prepared[INPUT_CHANNELS.index("first_guess")][np.newaxis]
+    first_guess = prepared[[INPUT_CHANNELS.index(name) for name in ("first_guess", "first_guess_error")]]
     kept, denoised = (Infill().finish(first_guess, prepared, sparse, denoise=denoise) for denoise in (False, True))
     np.testing.assert_array_equal(kept.intensity[sparse.visited], sparse.intensity[sparse.visited])
     np.testing.assert_allclose(denoised.intensity, classical_estimate(sparse).estimate, atol=1e-5)
@@ -64,7 +65,8 @@ def test_finishing_turns_back_what_preparing_did_and_keeps_what_was_measured():
 
 def test_a_scan_of_one_single_value_is_completed_with_it():
     visited = scan.generate("random", (64, 64), 0.1).visited
-    result = semrt.infer("infill", SparseScan(np.full((64, 64), 7.0), visited))
+    with pytest.warns(UserWarning, match="unlike the training"):
+        result = semrt.infer("infill", SparseScan(np.full((64, 64), 7.0), visited))
     np.testing.assert_allclose(result.intensity, 7, atol=0.5)
 
 

@@ -62,7 +62,7 @@ def test_turning_a_sample_turns_all_its_maps_alike():
 def test_the_first_guess_itself_gains_nothing_and_is_not_published():
     recipe = small()
     held_out = recipe.held_out()
-    evaluation = recipe.evaluate(lambda channels: channels[:, FIRST_GUESS : FIRST_GUESS + 1], held_out)
+    evaluation = recipe.evaluate(lambda channels: channels[:, [FIRST_GUESS, FIRST_GUESS_ERROR]], held_out)
     assert evaluation.score == 0
     assert all(row["over_best_classical_db"]["mean"] <= 0 for row in evaluation.table)
     assert "line-hop" in recipe.objection(evaluation)
@@ -72,8 +72,14 @@ def test_a_perfect_estimate_gains_in_every_row_and_may_be_published():
     recipe = small()
     held_out = recipe.held_out()
     truths = {scan.sample.inputs.tobytes(): scan.sample.target for scan in held_out}
-    evaluation = recipe.evaluate(lambda channels: truths[channels[0].tobytes()][None], held_out)
+
+    def perfect(channels):
+        truth = truths[channels[0].tobytes()]
+        return np.stack([truth, np.zeros_like(truth)], axis=1)
+
+    evaluation = recipe.evaluate(perfect, held_out)
     assert evaluation.score > 20
+    assert evaluation.figures["held_90"] == 1
     assert recipe.objection(evaluation) is None
 
 
@@ -87,6 +93,8 @@ def test_the_domain_states_the_coverage_and_a_gap_that_such_coverage_leaves():
     domain = small().domain()
     assert domain["coverage"] == [1 / 120, 1 / 4]
     assert 10 < domain["largest_gap"] < 2 * 64 * 2**0.5  # a disk about one corner that reaches the other
+    assert set(domain["familiar"]) == {"noise", "correlation_range", "misfit", "extremes"}
+    assert all(0 <= least < most for least, most in domain["familiar"].values())
     json.dumps(domain)
 
 

@@ -8,8 +8,11 @@ from semrt.errors import InvalidOption
 from semrt.metrics import ssim
 from semrt_export.evaluate import gain_db, summary
 from semrt_export.losses import (
+    NORMAL_90,
+    cautious_gain,
     charbonnier,
     dissimilarity,
+    interval_loss,
     laplace_likelihood,
     mean_over_stacks,
     negative_gain,
@@ -176,3 +179,28 @@ def test_the_floor_bounds_what_an_exact_pixel_can_win():
     assert loss.item() == pytest.approx(np.log(0.1))
     loss.backward()
     assert torch.isfinite(certain.grad).all()
+
+
+def test_a_crop_that_loses_counts_more_than_one_that_gains():
+    truth = torch.randn(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    guess = truth + 0.1
+    better, worse = truth + 0.05, truth + 0.2  # 6.02 dB each way
+    assert cautious_gain(better, guess, truth).item() == pytest.approx(-6.02, abs=0.01)
+    assert cautious_gain(worse, guess, truth).item() == pytest.approx(2 * 6.02, abs=0.01)
+    assert cautious_gain(worse, guess, truth, caution=0.0).item() == pytest.approx(6.02, abs=0.01)
+
+
+@pytest.mark.parametrize("spread", [0.3, 2.0])
+def test_the_stated_error_that_costs_least_holds_nine_errors_of_ten(spread):
+    error = spread * torch.from_numpy(np.random.default_rng(0).standard_normal((1, 1, 200, 200)))
+    sigmas = spread * torch.linspace(0.8, 1.2, 41, dtype=torch.double)
+    costs = [interval_loss(sigma.expand_as(error), error, torch.ones(1)).item() for sigma in sigmas]
+    best = sigmas[int(np.argmin(costs))].item()
+    assert best == pytest.approx(spread, rel=0.03)
+    assert (error.abs() <= NORMAL_90 * best).double().mean().item() == pytest.approx(0.9, abs=0.01)
+
+
+def test_the_cost_of_intervals_is_counted_in_the_scale_of_each_crop():
+    error = torch.tensor([1.0, 10.0]).reshape(2, 1, 1, 1)
+    alike = interval_loss(0 * error, error, torch.tensor([1.0, 10.0]))
+    assert alike.item() == pytest.approx(0.9)

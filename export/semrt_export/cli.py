@@ -34,6 +34,9 @@ _IMAGES = click.Path(exists=True, file_okay=False, resolve_path=True)
 )
 @click.option("--evaluate-every", type=click.FloatRange(min=1), default=600, show_default=True, help="Seconds between.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out, with its options.")
+@click.option(
+    "--start-from", metavar="MODEL", help="Begin with the weights of this model: a shipped name, or a folder."
+)
 def train(
     model: str,
     out: Path,
@@ -48,6 +51,7 @@ def train(
     workers: int,
     evaluate_every: float,
     resume: bool,
+    start_from: str | None,
 ) -> None:
     """Train a MODEL on simulated data, and on micrographs of your own."""
     # Threads that wait must sleep: by default those of OpenMP spin, and on cores that are shared, with the makers of
@@ -55,6 +59,7 @@ def train(
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
     from semrt.errors import InvalidOption
+    from semrt.models import registry
     from semrt_export import recipes
     from semrt_export import train as training
     from semrt_export.run_folder import RunFolder
@@ -67,6 +72,8 @@ def train(
         asked["held_out_images"] = held_out
     if resume and asked:
         raise InvalidOption("--resume goes on with the options of the run; leave --images, --held-out and --set away")
+    if resume and start_from:
+        raise InvalidOption("--resume goes on with the weights of the run; leave --start-from away")
     recipe = recipes.recipe(model, RunFolder(out).read_config()["recipe"] if resume else asked)
     if make_pool is not None:
         training.make_pool(recipe, out, count=make_pool, workers=max(1, workers), report=click.echo)
@@ -79,6 +86,7 @@ def train(
         threads=threads,
         workers=workers,
         resume=resume,
+        start_from=registry.find(start_from) if start_from else None,
         evaluate_every=evaluate_every,
         report=click.echo,
     )

@@ -14,9 +14,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LOSSES",
+    "NORMAL_90",
+    "cautious_gain",
     "charbonnier",
     "dissimilarity",
     "gaussian_blur",
+    "interval_loss",
     "laplace_likelihood",
     "mean_over_stacks",
     "negative_gain",
@@ -24,6 +27,10 @@ __all__ = [
     "unmeasured_gain",
     "voxel_cross_entropy",
 ]
+
+
+NORMAL_90 = 1.645
+"""Standard deviations about the mean that hold 90 % of a normal distribution."""
 
 
 def negative_gain(predicted: Tensor, first_guess: Tensor, target: Tensor, *, floor: float = 1e-5) -> Tensor:
@@ -36,6 +43,31 @@ def negative_gain(predicted: Tensor, first_guess: Tensor, target: Tensor, *, flo
     error = (predicted - target).square().mean(dim=(1, 2, 3))
     error_before = (first_guess - target).square().mean(dim=(1, 2, 3))
     return (10 / math.log(10)) * ((error + floor).log() - (error_before + floor).log()).mean()
+
+
+def cautious_gain(
+    predicted: Tensor, first_guess: Tensor, target: Tensor, *, caution: float = 1.0, floor: float = 2e-6
+) -> Tensor:
+    """As `negative_gain`, but what a crop loses counts 1 + caution times: to do harm is worse than to be of no use.
+
+    predicted, first_guess, target: (n, 1, h, w).
+    """
+    error = (predicted - target).square().mean(dim=(1, 2, 3))
+    error_before = (first_guess - target).square().mean(dim=(1, 2, 3))
+    loss = (10 / math.log(10)) * ((error + floor).log() - (error_before + floor).log())
+    return (loss + caution * functional.relu(loss)).mean()
+
+
+def interval_loss(sigma: Tensor, error: Tensor, scale: Tensor, *, held: float = 0.9) -> Tensor:
+    """What makes the interval of ± 1.645 sigma hold the share `held` of the errors, pixel by pixel: the pinball loss.
+
+    sigma, error: (n, 1, h, w), the standard deviation that is stated, and what it was stated of.
+    scale: (n,), in which each crop is counted, so that all count alike.
+    Koenker & Bassett 1978, doi:10.2307/1913643; 1.645 is what a normal distribution has for 0.9.
+    """
+    beyond = error.abs() - NORMAL_90 * sigma
+    cost = torch.maximum(held * beyond, (held - 1) * beyond)
+    return (cost.mean(dim=(1, 2, 3)) / scale).mean()
 
 
 def charbonnier(predicted: Tensor, first_guess: Tensor, target: Tensor, *, smoothing: float = 1e-2) -> Tensor:
@@ -159,5 +191,5 @@ def _convolved(images: Tensor, radius: int, sigma: float) -> Tensor:
     return functional.conv2d(functional.conv2d(images, taps[None, None, :, None]), taps[None, None, None])
 
 
-LOSSES = {"gain": negative_gain, "charbonnier": charbonnier}
+LOSSES = {"cautious-gain": cautious_gain, "gain": negative_gain, "charbonnier": charbonnier}
 """Those of `infill`, which know a first guess."""

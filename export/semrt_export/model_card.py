@@ -61,6 +61,8 @@ def _training(training: Mapping[str, Any]) -> Iterator[str]:
         f"{machine['processor']} ({machine['device']}, {machine['threads']} threads), PyTorch {machine['torch']}."
     )
     yield f"* Recipe: {_text(training['recipe'])}; seed of the weights {training['seed']}."
+    if "started_from" in training:
+        yield f"* Began with the weights of {_text(training['started_from'])}."
     yield f"* Schedule: {_text(training['schedule'])}."
     if training["images"]:
         yield f"* Real images, beside the procedural ones: {', '.join(training['images'])}. {training['images_credit']}"

@@ -193,6 +193,7 @@ def _training(
         "images": recipe.image_names(),
         "images_credit": credit,
         "schedule": config["schedule"],
+        **{name: config[name] for name in ("started_from",) if name in config},
         "seed": config["seed"],
         "environment": config["environment"],
         "steps": progress["step"],

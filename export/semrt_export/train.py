@@ -16,9 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from semrt.errors import DeviceUnavailable, InvalidOption, SemrtError
+from semrt.models.manifest import Manifest
 from semrt_export.data.pool import Sample, SamplePool, filling
 from semrt_export.objective import Objective, objective_of
 from semrt_export.run_folder import RunFolder, environment, load, save
+from semrt_export.warm_start import begin_with
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -132,6 +134,7 @@ def train(
     threads: int | None = None,
     workers: int = 1,
     resume: bool = False,
+    start_from: Path | None = None,
     seed: int = 0,
     evaluate_every: float = 600.0,
     report: Callable[[str], None] = print,
@@ -140,7 +143,9 @@ def train(
 
     Each step draws its samples by (seed, step) alone, so that going on needs no state of a random generator.
     workers: processes that make further samples meanwhile; 0 trains on the samples that are there.
-    evaluate_every [s].  Raises InvalidOption (the folder holds a run and `resume` is not set), DeviceUnavailable.
+    start_from: folder of a model whose weights a new run begins with.  evaluate_every [s].
+    Raises InvalidOption (the folder holds a run and `resume` is not set), DeviceUnavailable, ModelDamaged, and
+    SemrtError where the model to start from has no layer in common.
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise DeviceUnavailable(device, "torch sees no CUDA device", "use --device cpu")
@@ -149,8 +154,9 @@ def train(
     run = RunFolder(folder)
     if run.checkpoint.exists() and not resume:
         raise InvalidOption(f"{folder}: holds a training run; use --resume to go on with it, or choose another --out")
-    run.write_config(_config(recipe, device, seed))
-    state = _State.resumed(recipe, run, device) if resume else _State.new(recipe, device, seed)
+    state = _State.resumed(recipe, run, device) if resume else _State.new(recipe, device, seed, start_from)
+    started = run.read_config().get("started_from") if resume else _named(start_from)
+    run.write_config(_config(recipe, device, seed) | ({"started_from": started} if started else {}))
     held_out = recipe.held_out()
     pool = _pool(recipe, folder)
     report(f"{recipe.name}: {sum(p.numel() for p in state.network.parameters()) / 1e6:.2f} M parameters on {device}")
@@ -179,9 +185,12 @@ class _State:
     best: float = -math.inf
 
     @classmethod
-    def new(cls, recipe: Recipe, device: str, seed: int) -> _State:
+    def new(cls, recipe: Recipe, device: str, seed: int, start_from: Path | None = None) -> _State:
         torch.manual_seed(seed)
-        network = recipe.network().to(device)
+        network = recipe.network()
+        if start_from is not None:
+            begin_with(network, Manifest.read(start_from).load(start_from))
+        network = network.to(device)
         averaged = copy.deepcopy(network).eval().requires_grad_(False)
         decay = recipe.schedule.weight_decay
         optimiser = torch.optim.AdamW(
@@ -313,6 +322,14 @@ def _config(recipe: Recipe, device: str, seed: int) -> dict[str, Any]:
         "schedule": asdict(recipe.schedule),
         "environment": environment(device),
     }
+
+
+def _named(folder: Path | None) -> dict[str, str] | None:
+    """What a model to start from is called."""
+    if folder is None:
+        return None
+    model = Manifest.read(folder)
+    return {"name": model.name, "version": model.version, "sha256": model.sha256}
 
 
 @contextmanager

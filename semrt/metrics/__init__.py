@@ -2,6 +2,7 @@
 
 from semrt.metrics.images import blur_5x5, coverage_of_intervals, psnr, rmse, ssim
 from semrt.metrics.labels import accuracy, iou, label_scores, recall, thickness_mae
+from semrt.metrics.realism import noise_level, spectral_distance
 from semrt.metrics.tomograms import SectorErrors, fourier_ring_correlation, object_rmse, sector_errors
 
 __all__ = [
@@ -12,11 +13,13 @@ __all__ = [
     "fourier_ring_correlation",
     "iou",
     "label_scores",
+    "noise_level",
     "object_rmse",
     "psnr",
     "recall",
     "rmse",
     "sector_errors",
+    "spectral_distance",
     "ssim",
     "thickness_mae",
 ]

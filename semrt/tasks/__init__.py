@@ -40,6 +40,7 @@ TASKS = {
     "columns": "semrt.tasks.columns:Columns",
     "dip": "semrt.tasks.dip:DeepImagePrior",
     "infill": "semrt.tasks.infill:Infill",
+    "infill-adversarial": "semrt.tasks.realistic_infill:RealisticInfill",
     "infill-published": "semrt.tasks.published_infill:PublishedInfill",
     "kriging": "semrt.tasks.kriging:Kriging",
     "layers": "semrt.tasks.layer_solvers:LayersByMarkovField",

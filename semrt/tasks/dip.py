@@ -15,8 +15,9 @@ from semrt.backends.cores import physical_cores
 from semrt.data import Micrograph, SparseScan, SparseVolume, Volume
 from semrt.deep_image_prior.settings import Settings
 from semrt.kernels import fit_variogram, krige, mask_statistics, natural_neighbour
+from semrt.tasks.exposure import sample_values
 from semrt.tasks.infill import standardisation
-from semrt.tasks.kriging import SMOOTHING, ClassicalEstimate, classical_estimate, complete, sample_values
+from semrt.tasks.kriging import SMOOTHING, ClassicalEstimate, classical_estimate, complete
 
 if TYPE_CHECKING:
     from pathlib import Path

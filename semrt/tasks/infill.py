@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from semrt.data import Micrograph, SparseScan
 from semrt.kernels import distance_to_sample, mask_statistics
-from semrt.tasks.kriging import classical_estimate, complete, sample_values
+from semrt.tasks.exposure import black_level, sample_values
+from semrt.tasks.familiarity import strangeness, traits_of
+from semrt.tasks.kriging import classical_estimate, complete
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
-__all__ = ["INPUT_CHANNELS", "Infill", "standardisation"]
+__all__ = ["INPUT_CHANNELS", "OUTPUT_CHANNELS", "Infill", "standardisation"]
 
 INPUT_CHANNELS = (
     "intensity",  # standardised, 0 where unvisited
-    "visited",
+    "exposure",  # 1 where visited as a matter of course, 0 where unvisited
     "first_guess",  # the classical estimate, standardised: the network adds its correction to this one
     "first_guess_error",  # its standard deviation, in spreads
     "smooth_guess",  # natural neighbours then Gaussian, less first_guess, in spreads
     "distance",  # log(1 + distance to the nearest sample [px])
     "noise",  # of one sample, in spreads: one number for the whole image
     "correlation_range",  # log of the variogram's range [px]: one number for the whole image
+    "misfit",  # log of kriging's errors at held-out samples, in those that it states: one number for the whole image
 )
-FIRST_GUESS_ERROR = INPUT_CHANNELS.index("first_guess_error")
+OUTPUT_CHANNELS = ("intensity", "error")
+MISFIT = (0.05, 20.0)  # beyond, it is as bad as it gets
 NOISE = INPUT_CHANNELS.index("noise")
 
 
@@ -46,7 +51,7 @@ class Infill:
     """The `infill` model: network on top of kriging."""
 
     accepts = SparseScan
-    input_channels = INPUT_CHANNELS
+    input_channels: tuple[str, ...] = INPUT_CHANNELS
     fallbacks: Mapping[str, str] = {"dip": "dip", "classical": "kriging"}
 
     def prepare(self, measured: SparseScan, *, n_threads: int | None = None) -> NDArray[np.float32]:
@@ -58,13 +63,14 @@ class Infill:
         channel = dict(zip(INPUT_CHANNELS, prepared, strict=True))
         np.multiply(sample_values(measured) - np.float32(mean), scale, out=channel["intensity"])
         channel["intensity"] *= measured.visited
-        channel["visited"][:] = measured.visited
+        channel["exposure"][:] = measured.visited if measured.exposure is None else measured.exposure * measured.visited
         np.multiply(classical.estimate - np.float32(mean), scale, out=channel["first_guess"])
         np.multiply(classical.error, scale, out=channel["first_guess_error"])
         np.multiply(classical.smooth - classical.estimate, scale, out=channel["smooth_guess"])
         np.log1p(distance_to_sample(measured.visited, n_threads=n_threads), out=channel["distance"])
         channel["noise"][:] = np.sqrt(classical.variogram.nugget) / spread
         channel["correlation_range"][:] = np.log(classical.variogram.range)
+        channel["misfit"][:] = np.log(np.clip(classical.misfit, *MISFIT))
         return prepared
 
     def finish(
@@ -74,15 +80,21 @@ class Infill:
         measured: SparseScan,
         *,
         denoise: bool = False,
+        domain: Mapping[str, Any] | None = None,
     ) -> Micrograph:
-        """Turn the standardised estimate, (1, ny, nx), back into intensities.
+        """Turn estimate and error, (2, ny, nx) and standardised, back into intensities; say what is strange about it.
 
-        The error map is that of the classical estimate, which the network refines: an upper bound in most places.
+        Its provenance has the traits of the scan, and in its notes those that training never saw.
         """
         mean, spread = standardisation(measured)
         estimate = predicted[0] * np.float32(spread) + np.float32(mean)
-        error = prepared[FIRST_GUESS_ERROR] * np.float32(spread)
-        return complete(measured, estimate, error, float(prepared[NOISE, 0, 0]) * spread, denoise=denoise)
+        error = predicted[1] * np.float32(spread)
+        completed = complete(measured, estimate, error, float(prepared[NOISE, 0, 0]) * spread, denoise=denoise)
+        traits = traits_of(dict(zip(self.input_channels, prepared, strict=True)))
+        told: dict[str, Any] = {"traits": traits, "notes": strangeness(traits, (domain or {}).get("familiar", {}))}
+        if measured.exposure is not None:
+            told["black_level"] = black_level(measured)
+        return replace(completed, provenance=told)
 
     def outside_domain(
         self, measured: SparseScan, domain: Mapping[str, Any], *, n_threads: int | None = None

@@ -10,11 +10,12 @@ import numpy as np
 from semrt.data import Micrograph, SparseScan
 from semrt.kernels import Variogram, fit_variogram, krige, natural_neighbour
 from semrt.scan.held_out import Cells
+from semrt.tasks.exposure import sample_values
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["ClassicalEstimate", "Kriging", "classical_estimate", "complete", "sample_values"]
+__all__ = ["ClassicalEstimate", "Kriging", "classical_estimate", "complete"]
 
 SMOOTHING = 2.5
 """Gaussian [px] after natural neighbours: best of those measured on noisy micrographs."""
@@ -32,6 +33,8 @@ class ClassicalEstimate:
     estimate, error: (ny, nx) float32, error one standard deviation of estimate.
     smooth: (ny, nx) float32, natural neighbours then Gaussian.
     method: "kriging", or "natural neighbour" where that predicted held-out samples clearly better.
+    misfit: root mean square of the errors of held-out samples, in the standard deviations that kriging states for them;
+        1 where it states them rightly, or nothing could be held out.
     """
 
     estimate: NDArray[np.float32]
@@ -39,13 +42,7 @@ class ClassicalEstimate:
     smooth: NDArray[np.float32]
     variogram: Variogram
     method: str
-
-
-def sample_values(scan: SparseScan) -> NDArray[np.float32]:
-    """Intensities at full exposure, (ny, nx), zero where unvisited."""
-    if scan.exposure is None:
-        return scan.intensity
-    return np.divide(scan.intensity, scan.exposure, out=np.zeros_like(scan.intensity), where=scan.visited)
+    misfit: float
 
 
 def classical_estimate(scan: SparseScan, *, n_threads: int | None = None) -> ClassicalEstimate:
@@ -57,13 +54,14 @@ def classical_estimate(scan: SparseScan, *, n_threads: int | None = None) -> Cla
     variogram = fit_variogram(values, scan.visited)
     smooth = natural_neighbour(values, scan.visited, smooth=SMOOTHING, n_threads=n_threads)
     estimate, variance = krige(values, scan.visited, variogram, exposure=scan.exposure, n_threads=n_threads)
-    method = _better_method(scan, values, variogram, n_threads)
+    method, misfit = _judged(scan, values, variogram, n_threads)
     return ClassicalEstimate(
         estimate=estimate if method == "kriging" else smooth,
         error=np.sqrt(variance, out=variance),
         smooth=smooth,
         variogram=variogram,
         method=method,
+        misfit=misfit,
     )
 
 
@@ -98,23 +96,28 @@ class Kriging:
         )
 
 
-def _better_method(scan: SparseScan, values: NDArray[np.float32], variogram: Variogram, n_threads: int | None) -> str:
-    """Which method predicts held-out samples better."""
+def _judged(
+    scan: SparseScan, values: NDArray[np.float32], variogram: Variogram, n_threads: int | None
+) -> tuple[str, float]:
+    """Which method predicts held-out samples better, and the misfit of kriging to them."""
     window = tuple(
         slice((side - min(side, VALIDATION_SIDE)) // 2, (side + min(side, VALIDATION_SIDE)) // 2) for side in scan.shape
     )
     visited, inside = scan.visited[window], values[window]
     if not visited.any():
-        return "kriging"
+        return "kriging", 1.0
     cells = Cells.of(visited, np.random.default_rng(0), n_threads)
     held_out = visited & (cells.draw < VALIDATION_FRACTION)
     kept = visited & ~held_out
     if not (kept.any() and held_out.any()):
-        return "kriging"
+        return "kriging", 1.0
     exposure = None if scan.exposure is None else scan.exposure[window]
-    kriged, _ = krige(inside, kept, variogram, exposure=exposure, wanted=held_out, n_threads=n_threads)
+    kriged, variance = krige(inside, kept, variogram, exposure=exposure, wanted=held_out, n_threads=n_threads)
     smooth = natural_neighbour(np.where(kept, inside, np.float32(0)), kept, smooth=SMOOTHING, n_threads=n_threads)
     advantage = (kriged - inside) ** 2 - (smooth - inside) ** 2
     per_cell = np.bincount(cells.number[held_out], weights=advantage[held_out])
     evidence = per_cell.sum() / max(np.sqrt((per_cell**2).sum()), np.finfo(np.float64).tiny)
-    return "natural neighbour" if evidence > DECISIVE else "kriging"
+    noise = variogram.nugget / (1 if exposure is None else exposure[held_out])
+    stated = np.maximum(variance[held_out] + noise, np.finfo(np.float32).tiny)
+    misfit = float(np.sqrt(np.mean((kriged - inside)[held_out].astype(np.float64) ** 2 / stated)))
+    return ("natural neighbour" if evidence > DECISIVE else "kriging"), misfit

@@ -6,7 +6,8 @@ import numpy as np
 
 from semrt.data import Micrograph, SparseScan
 from semrt.kernels import natural_neighbour
-from semrt.tasks.kriging import SMOOTHING, sample_values
+from semrt.tasks.exposure import sample_values
+from semrt.tasks.kriging import SMOOTHING
 
 __all__ = ["NaturalNeighbours"]
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from semrt.data import Micrograph, SparseScan
+from semrt.tasks.exposure import sample_values
 from semrt.tasks.infill import Infill, standardisation
-from semrt.tasks.kriging import sample_values
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

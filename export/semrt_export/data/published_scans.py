@@ -16,11 +16,12 @@ from semrt import scan as scan_paths
 from semrt.data import SparseScan
 from semrt.kernels import natural_neighbour
 from semrt.simulate import detector, micrographs
-from semrt.tasks.kriging import SMOOTHING, sample_values
+from semrt.tasks.exposure import sample_values
+from semrt.tasks.kriging import SMOOTHING
 from semrt.tasks.published_infill import PublishedInfill, normalisation
 from semrt_export.data.pool import Sample
 from semrt_export.data.real_images import centre_crop, denoised, random_crop, read_grey
-from semrt_export.data.sparse_scans import partially_exposed
+from semrt_export.data.sparse_scans import published_signal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,7 +51,8 @@ class PathScanner:
         visited = _path(self.pattern, recorded.shape, self.nominal)
         if not self.blurred:
             return SparseScan(recorded, visited)
-        return partially_exposed(recorded, cv2.GaussianBlur(visited.astype(np.float32), (3, 3), 0), rng)
+        exposure = cv2.GaussianBlur(visited.astype(np.float32), (3, 3), 0)
+        return SparseScan(published_signal(recorded, exposure, rng), exposure > 0, exposure=exposure)
 
 
 @dataclass(frozen=True)

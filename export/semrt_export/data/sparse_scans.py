@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -11,8 +11,9 @@ import numpy as np
 from semrt import scan as scan_paths
 from semrt.data import SparseScan
 from semrt.errors import EmptyScan
-from semrt.simulate import detector, micrographs
+from semrt.simulate import columns, detector, micrographs
 from semrt.tasks.infill import Infill, standardisation
+from semrt.tasks.realistic_infill import RealisticInfill
 from semrt_export.data.pool import Sample
 from semrt_export.data.real_images import centre_crop, denoised, random_crop, read_grey
 
@@ -28,6 +29,7 @@ __all__ = [
     "SparseScanMaker",
     "held_out_scans",
     "partially_exposed",
+    "published_signal",
     "random_visited",
 ]
 
@@ -44,6 +46,8 @@ PATTERNS = {  # how often each is drawn; spirals are what fast scan coils do bes
     "lissajous": 0.5,
     "hilbert": 0.5,
 }
+COLUMNS_SHARE = 0.12  # of the procedural samples: atomic resolution, where only the structure is periodic
+EXPOSED_SHARE = 0.15
 HELD_OUT_PATTERNS = ("archimedean", "ede-spiral", "jittered-grid", "random", "line-hop")
 HELD_OUT_COVERAGES = (1 / 10, 1 / 20, 1 / 40, 1 / 100)
 
@@ -54,6 +58,7 @@ class SparseScanMaker:
 
     images: real micrographs; `real_share` of the samples show a piece of one, the others are procedural.
     side [px] of a sample.  coverage: smallest and largest, drawn log-uniformly.
+    realistic: for `infill-adversarial`: random numbers are among the inputs, and the recorded image among the targets.
     """
 
     images: tuple[Path, ...] = ()
@@ -61,6 +66,7 @@ class SparseScanMaker:
     side: int = 256
     coverage: tuple[float, float] = (1 / 120, 1 / 4)
     real_share: float = 0.5
+    realistic: bool = False
 
     def __call__(self, index: int) -> Sample:
         """Make sample `index`."""
@@ -71,14 +77,14 @@ class SparseScanMaker:
             recorded = random_crop(read_grey(path), self.side, rng)  # it brings the noise of its own detector
             clean = denoised(recorded)
         else:
-            clean = micrographs.draw(rng, shape)
+            clean = _atomic_columns(rng, shape) if rng.random() < COLUMNS_SHARE else micrographs.draw(rng, shape)
             recorded = detector.random_noise(clean, rng)
         visited = random_visited(rng, shape, self.coverage)
-        if rng.random() < 0.08:
-            sigma = rng.uniform(0.5, 0.9)
-            exposure = cv2.GaussianBlur(visited.astype(np.float32), (3, 3), sigma)
-            return _sample(partially_exposed(recorded, exposure, rng), clean)
-        return _sample(SparseScan(recorded, visited), clean)
+        if rng.random() < EXPOSED_SHARE:
+            scan = partially_exposed(recorded, clean, exposure_of(visited, rng), rng)
+        else:
+            scan = SparseScan(recorded, visited)
+        return _realistic(scan, clean, recorded, seed=index) if self.realistic else _sample(scan, clean)
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,10 +97,12 @@ class HeldOutScan:
     sample: Sample
 
 
-def held_out_scans(images: tuple[Path, ...], *, seed: int, side: int = 320, draws: int = 3) -> Iterator[HeldOutScan]:
+def held_out_scans(
+    images: tuple[Path, ...], *, seed: int, side: int = 320, draws: int = 3, realistic: bool = False
+) -> Iterator[HeldOutScan]:
     """Every pattern at every coverage on `draws` procedural images and on every real one, (side, side) each.
 
-    seed: must differ from that of the training; the same seed gives the same scans.
+    seed: must differ from that of the training; the same seed gives the same scans.  realistic: see SparseScanMaker.
     """
     sources: list[tuple[str, NDArray[np.float32], NDArray[np.float32]]] = []
     for number in range(draws * len(HELD_OUT_PATTERNS)):
@@ -109,7 +117,8 @@ def held_out_scans(images: tuple[Path, ...], *, seed: int, side: int = 320, draw
         for pattern in patterns:
             for coverage in HELD_OUT_COVERAGES:
                 visited = scan_paths.generate(pattern, clean.shape, coverage, seed=number).visited
-                sample = _sample(SparseScan(recorded, visited), clean)
+                scan = SparseScan(recorded, visited)
+                sample = _realistic(scan, clean, recorded, seed=number) if realistic else _sample(scan, clean)
                 yield HeldOutScan(name, pattern, f"1/{1 / coverage:.0f}", sample)
 
 
@@ -128,7 +137,8 @@ def random_visited(
         share = float(np.exp(rng.uniform(*np.log(coverage))))
         enlarged = int(rng.choice((1, 2, 3), p=(0.45, 0.35, 0.2)))
         field = tuple(enlarged * length for length in shape)
-        seen = scan_paths.generate(pattern, field, share, seed=int(rng.integers(2**31))).visited
+        drawn = _parameters(pattern, field, rng)
+        seen = scan_paths.generate(pattern, field, share, seed=int(rng.integers(2**31)), **drawn).visited
         y0, x0 = (int(rng.integers(0, outer - inner + 1)) for outer, inner in zip(field, shape, strict=True))
         window = seen[y0 : y0 + shape[0], x0 : x0 + shape[1]]
         if np.count_nonzero(window) >= fewest:
@@ -136,21 +146,71 @@ def random_visited(
     raise EmptyScan("window of the scan")
 
 
-def partially_exposed(
-    recorded: NDArray[np.float32], exposure: NDArray[np.float32], rng: np.random.Generator
-) -> SparseScan:
-    """The scan of a probe wider than a pixel: neighbours of the path get part of the exposure, and more noise.
+def _parameters(pattern: str, field: tuple[int, ...], rng: np.random.Generator) -> dict[str, Any]:
+    """Where a path begins and how it is turned; as the pattern has it by itself in half of the draws."""
+    if rng.random() < 0.5:
+        return {}
+    drawn = {
+        "centre": tuple(float(rng.uniform(0.2, 0.8)) * length for length in field),
+        "angle": float(rng.uniform(0, 360)),
+        "run": int(rng.integers(4, 48)),
+        "ratio": float(rng.uniform(0.5, 2.0)),
+        "phase": float(rng.uniform(0, 180)),
+        "jitter": float(rng.uniform(0.3, 1.0)),
+    }
+    return {name: value for name, value in drawn.items() if name in scan_paths.PATTERNS[pattern].parameters}
 
-    The signal of an exposure e is e·(e·I + 2(1 - e)·u·(I blurred)), u uniform in [0, 1].
+
+def _atomic_columns(rng: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.float32]:
+    """Columns, background and all, without noise, in any contrast."""
+    drawn = columns.draw(rng, shape)
+    return micrographs.augment(drawn.clean + drawn.background, rng)
+
+
+def exposure_of(visited: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.float32]:
+    """What a probe wider than a pixel leaves along its path, (ny, nx): 1 at most."""
+    exposure = cv2.GaussianBlur(visited.astype(np.float32), (3, 3), rng.uniform(0.5, 0.9))
+    return np.minimum(exposure, 1)
+
+
+def partially_exposed(
+    recorded: NDArray[np.float32],
+    clean: NDArray[np.float32],
+    exposure: NDArray[np.float32],
+    rng: np.random.Generator,
+) -> SparseScan:
+    """The scan of a probe wider than a pixel: neighbours of its path get part of the exposure, and more noise.
+
+    Half of them count: the signal of an exposure e is e·I, with noise that grows as its root. The others are as
+    published, intensities taken from any grey level on. Half of all have a black level of their own.
+    """
+    if rng.random() < 0.5:
+        signal = exposure * clean + np.sqrt(exposure) * (recorded - clean)
+    else:
+        zero = np.float32(rng.uniform(0, 0.6))
+        signal = published_signal(recorded - zero, exposure, rng) + exposure * zero
+    black = np.float32(rng.choice((0.0, rng.uniform(-0.5, 1))))
+    return SparseScan(signal + black, exposure > 0, exposure=exposure)
+
+
+def published_signal(
+    recorded: NDArray[np.float32], exposure: NDArray[np.float32], rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """What an exposure e makes of an intensity I: e·(e·I + 2(1 - e)·u·(I blurred)), u uniform in [0, 1]; (ny, nx).
+
     Ede 2020, doi:10.1038/s41598-020-65261-0.
     """
-    around = cv2.GaussianBlur(recorded, (5, 5), 2.5)
-    spurious = 2 * rng.random(recorded.shape, np.float32) * around
-    signal = exposure * (exposure * recorded + (1 - exposure) * spurious)
-    return SparseScan(signal, exposure > 0, exposure=exposure)
+    spurious = 2 * rng.random(recorded.shape, np.float32) * cv2.GaussianBlur(recorded, (5, 5), 2.5)
+    return exposure * (exposure * recorded + (1 - exposure) * spurious)
 
 
 def _sample(scan: SparseScan, clean: NDArray[np.float32]) -> Sample:
     mean, spread = standardisation(scan)
     target = ((clean - mean) / spread).astype(np.float32)
     return Sample(Infill().prepare(scan, n_threads=1), target[None])
+
+
+def _realistic(scan: SparseScan, clean: NDArray[np.float32], recorded: NDArray[np.float32], *, seed: int) -> Sample:
+    mean, spread = standardisation(scan)
+    target = ((np.stack((clean, recorded)) - mean) / spread).astype(np.float32)
+    return Sample(RealisticInfill().prepare(scan, seed=seed, n_threads=1), target)

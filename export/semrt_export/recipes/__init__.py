@@ -18,6 +18,7 @@ __all__ = ["RECIPES", "recipe"]
 RECIPES = {
     "columns": "semrt_export.recipes.columns:ColumnsRecipe",
     "infill": "semrt_export.recipes.infill:InfillRecipe",
+    "infill-adversarial": "semrt_export.recipes.realistic_infill:RealisticInfillRecipe",
     "infill-published": "semrt_export.recipes.published_infill:PublishedInfillRecipe",
     "infill-published-adversarial": "semrt_export.recipes.published_infill:AdversarialInfillRecipe",
     "layers-network": "semrt_export.recipes.layers:LayersRecipe",

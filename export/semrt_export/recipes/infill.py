@@ -10,11 +10,12 @@ import numpy as np
 
 from semrt.errors import InvalidOption
 from semrt.kernels import mask_statistics
-from semrt.tasks.infill import INPUT_CHANNELS
+from semrt.tasks.familiarity import traits_of
+from semrt.tasks.infill import INPUT_CHANNELS, OUTPUT_CHANNELS
 from semrt_export.data.real_images import find_images
 from semrt_export.data.sparse_scans import PATTERNS, HeldOutScan, SparseScanMaker, held_out_scans, random_visited
 from semrt_export.evaluate import Evaluation, Run, gain_db, summary
-from semrt_export.losses import LOSSES
+from semrt_export.losses import LOSSES, NORMAL_90, interval_loss
 from semrt_export.networks.infill_net import InfillNet
 from semrt_export.schedule import Schedule
 
@@ -30,7 +31,11 @@ __all__ = ["InfillRecipe"]
 FIRST_GUESS = INPUT_CHANNELS.index("first_guess")
 FIRST_GUESS_ERROR = INPUT_CHANNELS.index("first_guess_error")
 SMOOTH_GUESS = INPUT_CHANNELS.index("smooth_guess")
-CONSTANTS = ("noise", "correlation_range")  # the last channels: one number for the whole image
+EXPOSURE = INPUT_CHANNELS.index("exposure")
+N_FAMILIAR = 400  # samples that tell what is familiar
+UNSEEN = 2 * 10**8  # index of the first of them: no training draws it
+LEAST_ERROR = 1e-3  # of a first guess, in spreads: what is better is perfect
+CONSTANTS = ("noise", "correlation_range", "misfit")  # the last channels: one number for the whole image
 
 
 @dataclass(frozen=True)
@@ -49,16 +54,16 @@ class InfillRecipe:
     side: int = 256
     coverage: tuple[float, float] = (1 / 120, 1 / 4)
     real_share: float = 0.4
-    criterion: str = "gain"
+    criterion: str = "cautious-gain"
     pool_size: int = 6000
-    widths: tuple[int, ...] = (56, 72, 112, 144)
+    widths: tuple[int, ...] = (44, 72, 112, 144)
     held_out_side: int = 320
     held_out_draws: int = 3
     schedule: Schedule = field(default=Schedule(), repr=False)
 
     name = "infill"
     input_channels = INPUT_CHANNELS
-    output_channels = ("intensity",)
+    output_channels = OUTPUT_CHANNELS
     normalisation = "Intensities are standardised by mean and spread of the visited pixels, as semrt.tasks.infill does."
     tile = 1344  # with its halo: 2 × 2 tiles make 2048², 4 × 4 make 4096², with little overlap
 
@@ -93,8 +98,17 @@ class InfillRecipe:
         return sample.turned(rng)
 
     def loss(self, predicted: Tensor, inputs: Tensor, target: Tensor) -> Tensor:
-        """`criterion` of LOSSES, relative to the first guess."""
-        return LOSSES[self.criterion](predicted, inputs[:, FIRST_GUESS : FIRST_GUESS + 1], target)
+        """`criterion` of LOSSES, relative to the first guess, and the intervals that the stated error makes."""
+        first_guess = inputs[:, FIRST_GUESS : FIRST_GUESS + 1]
+        gain = LOSSES[self.criterion](predicted[:, :1], first_guess, target)
+        return gain + self.bounds(predicted, inputs, target)
+
+    def bounds(self, predicted: Tensor, inputs: Tensor, target: Tensor) -> Tensor:
+        """What the intervals that the stated error makes cost, in mean errors of the first guess."""
+        estimate, sigma = predicted.split(1, dim=1)
+        scale = (inputs[:, FIRST_GUESS : FIRST_GUESS + 1] - target).abs().mean(dim=(1, 2, 3)) + LEAST_ERROR
+        # The estimate must not become what is easy to bound.
+        return interval_loss(sigma, (estimate - target).detach(), scale)
 
     def held_out(self) -> Sequence[HeldOutScan]:
         """Whole scans of images that are in no training sample."""
@@ -104,24 +118,27 @@ class InfillRecipe:
     def evaluate(self, run: Run, held_out: Sequence[HeldOutScan]) -> Evaluation:
         """Gain [dB] over the first guess, and over the better of kriging and smoothed natural neighbours in each scan.
 
+        Beside it, the share of unvisited pixels whose errors the stated 90 % intervals hold.
         score: the gain over the first guess, averaged over scans of each kind of image, then over the kinds.
         """
-        gains = [(scan, *_gains(run, scan.sample)) for scan in held_out]
+        judged = [(scan, *_judged(run, scan.sample)) for scan in held_out]
         table = []
         for group in ("images", "pattern", "coverage"):
             for value in dict.fromkeys(getattr(scan, group) for scan in held_out):
-                chosen = [(first, best) for scan, first, best in gains if getattr(scan, group) == value]
+                chosen = [row[1:] for row in judged if getattr(row[0], group) == value]
                 table.append(
                     {
                         "group": group,
                         "value": value,
                         "scans": len(chosen),
-                        "over_first_guess_db": summary(first for first, _ in chosen),
-                        "over_best_classical_db": summary(best for _, best in chosen),
+                        "over_first_guess_db": summary(first for first, _, _ in chosen),
+                        "over_best_classical_db": summary(best for _, best, _ in chosen),
+                        "held_by_90_percent_intervals": round(fmean(held for _, _, held in chosen), 3),
                     }
                 )
         figures = {row["value"]: row["over_first_guess_db"]["mean"] for row in table}
-        figures["best_classical"] = fmean(best for _, _, best in gains)
+        figures["best_classical"] = fmean(best for _, _, best, _ in judged)
+        figures["held_90"] = fmean(held for _, _, _, held in judged)
         score = fmean(row["over_first_guess_db"]["mean"] for row in table if row["group"] == "images")
         return Evaluation(score, figures, table)
 
@@ -131,20 +148,35 @@ class InfillRecipe:
         return f"no gain over the first guess for {', '.join(losers)}" if losers else None
 
     def domain(self) -> dict[str, Any]:
-        """Coverage, patterns, and the largest gap [px] among scans drawn as those of the training."""
+        """Coverage, patterns, the largest gap [px] and the traits among scans drawn as those of the training."""
         rng = np.random.default_rng(self.seed)
         masks = (random_visited(rng, (self.side, self.side), self.coverage) for _ in range(500))
         largest_gap = max(mask_statistics(mask).largest_gap for mask in masks)
-        return {"coverage": list(self.coverage), "largest_gap": round(largest_gap, 1), "patterns": sorted(PATTERNS)}
+        return {
+            "coverage": list(self.coverage),
+            "largest_gap": round(largest_gap, 1),
+            "patterns": sorted(PATTERNS),
+            "familiar": self._familiar(),
+        }
+
+    def _familiar(self) -> dict[str, list[float]]:
+        """The traits that scans drawn as those of the training have, each from least to most."""
+        make = self.sample_maker()
+        samples = (make(UNSEEN + number).inputs for number in range(N_FAMILIAR))
+        traits = [traits_of(dict(zip(self.input_channels, inputs, strict=True))) for inputs in samples]
+        values = {name: [each[name] for each in traits] for name in traits[0]}
+        return {name: [float(f"{limit:.3g}") for limit in (min(drawn), max(drawn))] for name, drawn in values.items()}
 
     def image_names(self) -> list[str]:
         """File names of the real images trained on."""
         return [path.name for path in find_images(self.images)]
 
 
-def _gains(run: Run, sample: Sample) -> tuple[float, float]:
+def _judged(run: Run, sample: Sample) -> tuple[float, float, float]:
     inputs = np.asarray(sample.inputs, np.float32)
-    estimate, truth = run(inputs[None])[0, 0], sample.target[0]
+    (estimate, sigma), truth = run(inputs[None])[0], sample.target[0]
     first_guess, smooth = inputs[FIRST_GUESS], inputs[FIRST_GUESS] + inputs[SMOOTH_GUESS]
     over_first = gain_db(estimate, first_guess, truth)
-    return over_first, min(over_first, gain_db(estimate, smooth, truth))
+    unvisited = inputs[EXPOSURE] == 0
+    held = np.abs(estimate - truth)[unvisited] <= NORMAL_90 * sigma[unvisited]
+    return over_first, min(over_first, gain_db(estimate, smooth, truth)), float(held.mean())
