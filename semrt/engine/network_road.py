@@ -154,7 +154,9 @@ class NetworkRoad:
         if state.stand_in is not None:
             return state.stand_in.label(state, fallback=state.fallback)
         with clock(state, "finish"):
-            keywords = chosen_for(self.task.finish, self.options, n_threads=self.threads)
+            keywords = chosen_for(
+                self.task.finish, self.options, n_threads=self.threads, domain=self.session.manifest.domain
+            )
             result = self.task.finish(state.predicted, state.prepared, state.measured, **keywords)
         layout, images = self._layout(state.prepared.shape[-2:]), math.prod(state.prepared.shape[:-3])
         tiles = {
