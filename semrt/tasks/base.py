@@ -73,8 +73,9 @@ class Solver(Protocol):
 class NetworkTask(Protocol):
     """A task around a network: what goes in, what comes out; it knows no backend and no tiles.
 
-    Options are the keyword-only parameters of prepare and finish; the engine refuses others. n_threads is none, but
-    given by the engine to a function that names it. It may say what it `gives` and its `solvers`, as a Solver may.
+    Options are the keyword-only parameters of prepare and finish; the engine refuses others. No options, but given by
+    the engine to a function that names them, are n_threads and domain, that of the model's manifest. It may say what it
+    `gives` and its `solvers`, as a Solver may.
 
     One attribute says what the network's output is for, where that is no image; read it with measure_of:
 
