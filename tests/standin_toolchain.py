@@ -68,7 +68,8 @@ class Opened:
         self.lock = threading.Lock()
         self.closed = False
 
-    def run(self, tiles):
+    def run(self, tiles, spans=None):
+        """It keeps no time."""
         assert not self.closed
         assert tiles.flags.c_contiguous
         allowed = [

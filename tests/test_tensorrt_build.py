@@ -89,7 +89,7 @@ def test_an_engine_that_is_wrong_only_on_large_tiles_is_not_kept(tmp_path, monke
         def open(self, plan, graph):
             opened = super().open(plan, graph)
             right = opened.run
-            opened.run = lambda tiles: right(tiles) * np.float32(1 if tiles.shape[-1] < 32 else 1.01)
+            opened.run = lambda tiles, spans: right(tiles) * np.float32(1 if tiles.shape[-1] < 32 else 1.01)
             return opened
 
     install(monkeypatch, WrongWhereLarge())

@@ -1,17 +1,21 @@
 """Running an engine on a card: right numbers from any thread, nothing left on the card, and every failure told."""
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from semrt.backends import tensorrt_cuda, tensorrt_runner
+from semrt.backends import Device, tensorrt_cuda, tensorrt_runner
+from semrt.backends.spans import device_spans
+from semrt.backends.tensorrt import TensorrtSession
 from semrt.backends.tensorrt_cuda import Card
 from semrt.backends.tensorrt_runner import NativeRunner
 from semrt.backends.tensorrt_toolchain import Graph
 from semrt.errors import DeviceUnavailable, InvalidShape, ModelDamaged, OutOfMemory, SemrtError
+from tiny_models import box_graph, manifest_for
 from toy_card import Code, ToyCuda, ToyEngine, doubled
 
 GRAPH = Graph(Path("toy.onnx"), b"", "x", "y", (2, 1))
@@ -96,6 +100,35 @@ def test_a_graph_that_the_card_does_not_take_is_done_without(cuda):
         np.testing.assert_array_equal(runner.run(tiles), doubled(tiles))
     assert cuda.launches == 0
     runner.close()
+    assert cuda.nothing_is_left()
+
+
+@pytest.mark.parametrize("records", [True, False])
+def test_the_times_of_a_run_are_those_of_the_cards_clock(cuda, records):
+    runner, spans, tiles = runner_on(cuda, records=records), {}, tiles_of()
+    runner.run(tiles)
+    np.testing.assert_array_equal(runner.run(tiles, spans), doubled(tiles))
+    # By the toy's clock a copy to it takes 1 ms, an engine 10 ms and a copy back 2 ms.
+    assert spans == pytest.approx({"h2d": 0.001, "compute": 0.010, "d2h": 0.002})
+    runner.run(tiles, spans)
+    assert spans == pytest.approx({"h2d": 0.002, "compute": 0.020, "d2h": 0.004})
+    assert cuda.launches == (3 if records else 0)  # timed as it runs otherwise: recorded, where that is possible
+    assert len(cuda.events) == 4
+    runner.run(tiles)  # without any of them
+    assert len(cuda.graphs) == (2 if records else 0)
+    runner.close()
+    assert cuda.nothing_is_left()
+
+
+def test_a_session_adds_up_the_times_of_its_batches(cuda):
+    manifest = replace(manifest_for(box_graph()), input_channels=("a", "b"))
+    toolchain = SimpleNamespace(version="11.4", gpu="Toy")
+    session = TensorrtSession.of(manifest, Device("tensorrt"), "fp32", toolchain, runner_on(cuda), "asked")
+    tiles = tiles_of(7)
+    with session, device_spans(session) as spans:
+        np.testing.assert_array_equal(session.run(tiles), doubled(tiles))
+    # Seven tiles are a batch of 4, one of 2 and one of 1, of 1 + 10 + 2 ms each by the toy's clock.
+    assert spans == pytest.approx({"h2d": 0.003, "compute": 0.030, "d2h": 0.006})
     assert cuda.nothing_is_left()
 
 

@@ -14,6 +14,7 @@ import semrt
 from command import fails, run
 from semrt.backends import Session, open_session, tensorrt
 from semrt.backends.engine_cache import EngineCache
+from semrt.backends.spans import device_spans
 from semrt.backends.tensorrt_native import import_tensorrt
 from semrt.errors import (
     DeviceUnavailable,
@@ -61,6 +62,15 @@ def test_an_engine_that_was_built_serves_and_says_where_and_by_what(served, box,
     assert "compared with the reference: relative RMS" in served.reason  # again, now, on this card
     assert (served.precision, served.sha256, served.threads) == ("fp32", Manifest.read(box).sha256, None)
     assert standin.builds == 1
+
+
+def test_a_session_tells_how_long_its_engine_took_to_build_and_no_times_of_a_card_that_keeps_none(served):
+    assert served.build_seconds is not None
+    assert served.build_seconds >= 0
+    with device_spans(served) as spans:
+        served.run(tiles_of(3))
+    assert spans == {}
+    assert served.spans is None  # nobody listens any more
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 7, 8, 13])

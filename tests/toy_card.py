@@ -28,6 +28,7 @@ class ToyCuda:
     cudaError_t = Code  # noqa: N815
     cudaStreamNonBlocking = 1  # noqa: N815
     cudaHostAllocDefault = 0  # noqa: N815
+    cudaEventRecordDefault, cudaEventRecordExternal = 0, 1  # noqa: N815
     cudaMemcpyKind = SimpleNamespace(cudaMemcpyHostToDevice=1, cudaMemcpyDeviceToHost=2)  # noqa: N815
     cudaStreamCaptureMode = SimpleNamespace(cudaStreamCaptureModeThreadLocal=1)  # noqa: N815
 
@@ -38,6 +39,7 @@ class ToyCuda:
         self.lock = threading.RLock()
         self.device, self.pinned = {}, {}
         self.streams, self.captures, self.graphs = {}, {}, {}
+        self.events, self.now = {}, 0.0  # the card's own clock [ms], which only work moves on
         self.numbers = itertools.count(1)
         self.launches = 0
         self.cards = set()
@@ -57,7 +59,7 @@ class ToyCuda:
         return called
 
     def nothing_is_left(self):
-        return not (self.device or self.pinned or self.streams or self.graphs)
+        return not (self.device or self.pinned or self.streams or self.graphs or self.events)
 
     def cudaGetDeviceCount(self):  # noqa: N802
         return Code.cudaSuccess, self.n_cards
@@ -116,8 +118,31 @@ class ToyCuda:
             assert card in self.device
             assert host in self.pinned
             ctypes.memmove(to, of, n_bytes)
+            self.now += 1.0 if kind == 1 else 2.0
 
         self.put(stream, copy)
+        return (Code.cudaSuccess,)
+
+    def cudaEventCreate(self):  # noqa: N802
+        event = next(self.numbers)
+        self.events[event] = None
+        return Code.cudaSuccess, event
+
+    def cudaEventRecordWithFlags(self, event, stream, flags):  # noqa: N802
+        if (flags == self.cudaEventRecordExternal) != (stream in self.captures):
+            return (Code.cudaErrorInvalidValue,)  # in a graph, an event of the other kind tells no time
+
+        def passed():
+            self.events[event] = self.now
+
+        self.put(stream, passed)
+        return (Code.cudaSuccess,)
+
+    def cudaEventElapsedTime(self, first, last):  # noqa: N802
+        return Code.cudaSuccess, self.events[last] - self.events[first]
+
+    def cudaEventDestroy(self, event):  # noqa: N802
+        del self.events[event]
         return (Code.cudaSuccess,)
 
     def cudaStreamBeginCapture(self, stream, mode):  # noqa: N802
@@ -176,6 +201,8 @@ GIVES = {
     "cudaStreamCreateWithFlags",
     "cudaStreamEndCapture",
     "cudaGraphInstantiate",
+    "cudaEventCreate",
+    "cudaEventElapsedTime",
 }
 
 
@@ -255,6 +282,7 @@ class ToyContext:
 
         def work():
             cuda.array(back, (n, self.engine.channels, h, w))[...] = self.engine.function(cuda.array(there, shape))
+            cuda.now += 10.0
 
         cuda.put(stream, work)
         return True

@@ -59,7 +59,9 @@ def open_tensorrt(
         cache.remove(recipe.key)  # whole, and yet of no use
         raise DeviceUnavailable(str(device), error.cause.partition(": ")[2], build) from error
     why = f"{reason or f'{device}, as asked'}; engine {recipe.key[:12]} of {kept.meta.get('when', 'unknown date')}"
-    return TensorrtSession.of(manifest, device, precision, toolchain, runner, why)
+    session = TensorrtSession.of(manifest, device, precision, toolchain, runner, why)
+    session.build_seconds = kept.meta.get("seconds")
+    return session
 
 
 @dataclass(eq=False)
@@ -67,6 +69,8 @@ class TensorrtSession:
     """An engine opened by TensorRT; see backends.base.Session.
 
     batches: the numbers of tiles that one call of the runner takes, ascending.
+    build_seconds: that TensorRT took for the engine, once; None where nobody noted it.
+    spans: see backends.spans.
     """
 
     manifest: Manifest
@@ -78,6 +82,8 @@ class TensorrtSession:
     threads: int | None
     runner: Runner | None
     batches: tuple[int, ...]
+    build_seconds: float | None = None
+    spans: dict[str, float] | None = None
 
     @classmethod
     def of(
@@ -108,7 +114,7 @@ class TensorrtSession:
             part = np.ascontiguousarray(tiles[start : start + size])
             if len(part) < size:  # an engine that takes no fewer
                 part = np.concatenate([part, np.repeat(part[-1:], size - len(part), axis=0)])
-            parts.append(runner.run(part)[: len(tiles) - start])
+            parts.append(runner.run(part, self.spans)[: len(tiles) - start])
             start += size
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 

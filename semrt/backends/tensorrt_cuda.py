@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -119,7 +120,29 @@ class Card:
         """Put a graph into the stream."""
         self.call(self.cudart.cudaGraphLaunch, graph, stream)
 
-    def free(self, *, stream: Any = None, graph: Any = None, memory: tuple[int, ...] = (), pinned: Any = ()) -> None:
+    def mark(self) -> Any:
+        """A mark to set in a stream, which tells when the card came to it."""
+        return self.call(self.cudart.cudaEventCreate)
+
+    def set_mark(self, mark: Any, stream: Any, *, recording: bool = False) -> None:
+        """Set a mark in the stream.  recording: in a graph of it, which then sets the mark whenever it is launched."""
+        flags = self.cudart.cudaEventRecordExternal if recording else self.cudart.cudaEventRecordDefault
+        self.call(self.cudart.cudaEventRecordWithFlags, mark, stream, flags)
+
+    def between(self, marks: tuple[Any, ...]) -> tuple[float, ...]:
+        """Seconds from each of the marks to the next, all of which the card has passed."""
+        elapsed = self.cudart.cudaEventElapsedTime  # in ms
+        return tuple(self.call(elapsed, first, last) / 1000 for first, last in pairwise(marks))
+
+    def free(
+        self,
+        *,
+        stream: Any = None,
+        graph: Any = None,
+        memory: tuple[int, ...] = (),
+        pinned: Any = (),
+        marks: tuple[Any, ...] = (),
+    ) -> None:
         """Give back what there is of these; what fails now has failed before, and was told then."""
         if graph is not None:
             self.cudart.cudaGraphExecDestroy(graph)
@@ -129,6 +152,8 @@ class Card:
             self.cudart.cudaFreeHost(host.address)
         if stream is not None:
             self.cudart.cudaStreamDestroy(stream)
+        for mark in marks:
+            self.cudart.cudaEventDestroy(mark)
 
     def _ended(self, stream: Any) -> Any | None:
         code, recorded = self.cudart.cudaStreamEndCapture(stream)

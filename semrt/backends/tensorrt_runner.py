@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from semrt.backends.spans import add_spans
 from semrt.backends.tensorrt_errors import failure
 from semrt.errors import InvalidShape, ModelDamaged, OutOfMemory, SemrtError
 
@@ -39,12 +41,12 @@ class NativeRunner:
             _profile(engine, graph.input, index) for index in range(engine.num_optimization_profiles)
         )
 
-    def run(self, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Run one batch, (n, c, h, w) -> (n, k, h, w), whose shape one of the profiles has."""
+    def run(self, tiles: NDArray[np.float32], spans: dict[str, float] | None = None) -> NDArray[np.float32]:
+        """Run one batch, (n, c, h, w) -> (n, k, h, w), whose shape one of the profiles has.  spans: see Runner."""
         self._card.use()
         slot = self._taken(tiles.shape)
         try:
-            predicted = slot.run(tiles)
+            predicted = slot.run(tiles, spans)
         except BaseException:
             slot.close()
             raise
@@ -113,6 +115,8 @@ class Slot:
         self._memory: tuple[int, ...] = ()
         self._host: tuple[Any, ...] = ()
         self._recorded: Any = None
+        self._clocked: Any = None  # the same with marks between its parts, once somebody has asked for the time
+        self._marks: tuple[Any, ...] = ()
         # Memory for this profile alone: the static strategy takes what the largest one needs.
         strategy = trt.ExecutionContextAllocationStrategy.ON_PROFILE_CHANGE
         self._context: trt.IExecutionContext = engine.create_execution_context(strategy)
@@ -124,23 +128,30 @@ class Slot:
             self.close()
             raise
 
-    def run(self, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Run one batch of this shape."""
+    def run(self, tiles: NDArray[np.float32], spans: dict[str, float] | None = None) -> NDArray[np.float32]:
+        """Run one batch of this shape.  spans: see Runner."""
         into, out = self._host
         into.array[...] = tiles
-        if self._recorded is None:
+        recorded = self._recorded if spans is None else self._recorded_with_marks()
+        if recorded is not None:
+            self._card.launch(recorded, self._stream)
+        elif spans is None:
             self._enqueue()
         else:
-            self._card.launch(self._recorded, self._stream)
+            self._enqueue(self._marks)
         self._card.wait(self._stream)
+        if spans is not None:
+            add_spans(spans, self._card.between(self._marks))
         return np.array(out.array)  # a copy: the next run writes over it
 
     def close(self) -> None:
-        """Give memory, stream and graph back."""
+        """Give memory, stream, graphs and marks back."""
         self._card.free(graph=self._recorded)
+        self._card.free(graph=self._clocked, marks=self._marks)
         self._context = None  # its memory goes with it, once nothing that was recorded needs it
         self._card.free(stream=self._stream, memory=self._memory, pinned=self._host)
-        self._recorded, self._stream, self._memory, self._host = None, None, (), ()
+        self._recorded, self._clocked, self._stream = None, None, None
+        self._marks, self._memory, self._host = (), (), ()
 
     def _prepare(self, graph: Graph, profile: int) -> None:
         card, context = self._card, self._context
@@ -166,12 +177,33 @@ class Slot:
         self._recorded = card.graph(self._stream, self._enqueue)
         self._recorder.clear()  # what a recording does not allow is no error of a run
 
-    def _enqueue(self) -> None:
+    def _recorded_with_marks(self) -> Any:
+        """What is launched to learn the times; None where the network cannot be recorded."""
+        if not self._marks:
+            for _ in range(4):
+                self._marks = (*self._marks, self._card.mark())
+            if self._recorded is not None:
+                self._clocked = self._card.graph(self._stream, lambda: self._enqueue(self._marks, recording=True))
+                self._recorder.clear()
+        return self._clocked
+
+    def _enqueue(self, marks: tuple[Any, ...] = (), *, recording: bool = False) -> None:
+        """Put a run into the stream.  marks: four, that are set before, between and after its three parts."""
         (into, out), (there, back) = self._host, self._memory
+        passed = iter(marks)
+
+        def mark() -> None:
+            for one in islice(passed, 1):
+                self._card.set_mark(one, self._stream, recording=recording)
+
+        mark()
         self._card.put(there, into, self._stream)
+        mark()
         if not self._context.execute_async_v3(int(self._stream)):
             raise self._failure("TensorRT does not run the engine")
+        mark()
         self._card.get(out, back, self._stream)
+        mark()
 
     def _failure(self, why: str) -> SemrtError:
         return failure(self._card.device, self._recorder, why)

@@ -55,9 +55,10 @@ class Runner(Protocol):
 
     profiles: tuple[Profile, ...]
 
-    def run(self, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
+    def run(self, tiles: NDArray[np.float32], spans: dict[str, float] | None = None) -> NDArray[np.float32]:
         """Run one batch of a shape that a profile has; from several threads.
 
+        spans: where the seconds of the card are added, if it keeps time; see semrt.backends.spans.
         Raises OutOfMemory, DeviceUnavailable, ModelDamaged (an output of another shape).
         """
         ...

@@ -1,0 +1,44 @@
+"""How long a card takes to fetch a batch, to compute and to send the result, by its own clock."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+__all__ = ["SPANS", "KeepsTime", "add_spans", "device_spans"]
+
+SPANS = ("h2d", "compute", "d2h")
+"""From the host to the device, computing, and back."""
+
+
+@runtime_checkable
+class KeepsTime(Protocol):
+    """What a session has besides, whose device keeps time.
+
+    spans: None; or where each run, of one thread at a time, adds the seconds of each of SPANS that it knows of.
+    """
+
+    spans: dict[str, float] | None
+
+
+@contextmanager
+def device_spans(session: Any) -> Iterator[dict[str, float]]:
+    """Seconds of each of SPANS, added up over the runs within; what the session cannot tell of stays away."""
+    told: dict[str, float] = {}
+    if not isinstance(session, KeepsTime):
+        yield told
+        return
+    session.spans = told
+    try:
+        yield told
+    finally:
+        session.spans = None
+
+
+def add_spans(spans: dict[str, float], seconds: Iterable[float]) -> None:
+    """Add those of one batch, in the order of SPANS."""
+    for name, spent in zip(SPANS, seconds, strict=True):
+        spans[name] = spans.get(name, 0.0) + spent
