@@ -10,6 +10,7 @@ import numpy as np
 from semrt.backends import onnxruntime_cuda as cuda
 from semrt.backends.batches import batches, check_tiles
 from semrt.backends.cores import physical_cores
+from semrt.backends.onnxruntime_binding import BoundGraph
 from semrt.errors import (
     DeviceUnavailable,
     MissingDependency,
@@ -30,6 +31,14 @@ if TYPE_CHECKING:
 __all__ = ["OnnxSession", "open_onnxruntime"]
 
 _CPU = "CPUExecutionProvider"
+_FULL = (
+    "Failed to allocate memory",
+    "bad_alloc",
+    "out of memory",
+    "ALLOC_FAILED",
+    "Available memory of",  # what a limit on it leaves
+)
+_OTHER_SHAPE = "computed output shape"
 _FATAL = 4  # severity; all else arrives as an exception, and stderr belongs to the command line
 
 
@@ -41,9 +50,11 @@ def open_onnxruntime(
     threads: int | None = None,
     precision: str = "fp32",
     reason: str = "",
+    gpu_memory: int | None = None,
 ) -> OnnxSession:
     """Open a model with ONNX Runtime on "cpu" or "cuda"; the file's hash is checked first.
 
+    gpu_memory: bytes of a card that the network may take at most.
     Raises MissingDependency, DeviceUnavailable (rather than fall back), ModelDamaged, OutOfMemory, InvalidOption.
     """
     onnxruntime = _import(device)
@@ -52,7 +63,7 @@ def open_onnxruntime(
     providers: list[Any] = [_CPU]
     if device.kind == "cuda":
         cuda.require_provider(onnxruntime, str(device))
-        providers = [(cuda.PROVIDER, cuda.provider_options(device.index)), _CPU]
+        providers = [(cuda.PROVIDER, cuda.provider_options(device.index, gpu_memory)), _CPU]
         settings.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     name, sha256 = manifest.file(precision)
     path = folder / name
@@ -60,10 +71,17 @@ def open_onnxruntime(
     try:
         graph = onnxruntime.InferenceSession(onnx, settings, providers=providers, enable_fallback=0)
     except Exception as error:
-        raise _translated(error, str(device), path) from error
+        cure = "close what else takes it" if gpu_memory is None else "allow more with --gpu-mem"
+        raise _translated(error, str(device), path, cure) from error
+    _check_tensors(graph, manifest, path)
+    bound = None
     if device.kind == "cuda":
         cuda.require_placement(graph, cuda.PROVIDER, str(device))
-    _check_tensors(graph, manifest, path)
+        memory = cuda.host_memory(device.index)
+        bound = BoundGraph(onnxruntime, graph, manifest, memory, f"gpu:{device.index}", frugal=gpu_memory is not None)
+        reason = reason or f"{device}, as asked"
+        reason += f", in {gpu_memory / 2**30:.3g} GiB of it" if gpu_memory is not None else ""
+        reason += "" if memory.pinned else ", without page-locked memory, as the CUDA runtime was not found"
     return OnnxSession(
         manifest=manifest,
         device=str(device),
@@ -74,12 +92,16 @@ def open_onnxruntime(
         threads=threads,
         path=path,
         graph=graph,
+        bound=bound,
     )
 
 
 @dataclass(eq=False)
 class OnnxSession:
-    """A graph opened by ONNX Runtime; see backends.base.Session."""
+    """A graph opened by ONNX Runtime; see backends.base.Session.
+
+    bound: runs it in memory that stays, where that is faster: on a card.
+    """
 
     manifest: Manifest
     device: str
@@ -90,22 +112,28 @@ class OnnxSession:
     threads: int | None
     path: Path
     graph: Any
+    bound: BoundGraph | None = None
 
     def run(self, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
         """Run the network, (n, c, h, w) float32 -> (n, k, h, w) float32, in batches of the manifest's sizes."""
-        graph = self.graph  # kept while it runs, whoever closes the session meanwhile
+        graph, bound = self.graph, self.bound  # kept while it runs, whoever closes the session meanwhile
         if graph is None:
             raise SemrtError(f"{self.manifest.name}: the session is closed; open it again")
         free_batch, _, *sides = graph.get_inputs()[0].shape
         check_tiles(tiles, self.manifest, sides)
         tiles = np.ascontiguousarray(tiles)
         buckets = (1,) if free_batch == 1 else self.manifest.batch
-        parts = [self._run_batch(graph, tiles[start:stop]) for start, stop in batches(len(tiles), buckets)]
+        spans = list(batches(len(tiles), buckets))
+        if bound is not None:
+            return self._run_bound(bound, tiles, spans)
+        parts = [self._run_batch(graph, tiles[start:stop]) for start, stop in spans]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def close(self) -> None:
         """Give the graph's memory back."""
-        self.graph = None
+        bound, self.graph, self.bound = self.bound, None, None
+        if bound is not None:
+            bound.close()
 
     def __enter__(self) -> Self:
         return self
@@ -114,6 +142,17 @@ class OnnxSession:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _run_bound(
+        self, bound: BoundGraph, tiles: NDArray[np.float32], spans: list[tuple[int, int]]
+    ) -> NDArray[np.float32]:
+        try:
+            return bound.run(tiles, spans)
+        except Exception as error:
+            told = _translated(error, self.device, self.path)
+            if isinstance(told, OutOfMemory):
+                bound.spare()
+            raise told from error
 
     def _run_batch(self, graph: Any, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
         try:
@@ -176,12 +215,14 @@ def _symbols(shape: tuple[int | str | None, ...]) -> list[str | None]:
     return [side for side in shape if not isinstance(side, int)]
 
 
-def _translated(error: Exception, device: str, path: Path) -> SemrtError:
-    """Say in semrt's words what ONNX Runtime raised: it knows but a handful of classes, so its text decides."""
+def _translated(error: Exception, device: str, path: Path, cure: str = "") -> SemrtError:
+    """Say in semrt's words what ONNX Runtime raised: it knows but a handful of classes, so its text decides.
+
+    cure: what to do where memory is short, if it is not a smaller tile or batch.
+    """
     text = str(error)
-    out_of_memory = ("Failed to allocate memory", "bad_alloc", "out of memory", "ALLOC_FAILED")
-    if isinstance(error, MemoryError) or any(sign in text for sign in out_of_memory):
-        return OutOfMemory(device)
-    if device == "cpu" or type(error).__name__ in ("InvalidProtobuf", "InvalidGraph"):
+    if isinstance(error, MemoryError) or any(sign in text for sign in _FULL):
+        return OutOfMemory(device, *([cure] if cure else []))
+    if device == "cpu" or type(error).__name__ in ("InvalidProtobuf", "InvalidGraph") or _OTHER_SHAPE in text:
         return ModelDamaged(path, text)
     return DeviceUnavailable(device, cuda.telling_phrase(error), "choose --device cpu")

@@ -11,9 +11,18 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from semrt.backends.onnxruntime_memory import Memory, PinnedMemory, loaded_runtime
 from semrt.errors import DeviceUnavailable
 
-__all__ = ["PROVIDER", "placement", "provider_options", "require_placement", "require_provider", "telling_phrase"]
+__all__ = [
+    "PROVIDER",
+    "host_memory",
+    "placement",
+    "provider_options",
+    "require_placement",
+    "require_provider",
+    "telling_phrase",
+]
 
 PROVIDER = "CUDAExecutionProvider"
 HEAVY = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "Resize"})  # nodes that decide how fast a network is
@@ -44,14 +53,24 @@ def require_provider(onnxruntime: Any, device: str) -> None:
         raise DeviceUnavailable(device, error, _DRIVER if missing_driver else _REINSTALL) from error
 
 
-def provider_options(index: int) -> dict[str, str]:
-    """Give the options of the CUDA provider for fixed tile shapes, with float32 that is float32."""
-    return {
+def provider_options(index: int, gpu_memory: int | None = None) -> dict[str, str]:
+    """Give the options of the CUDA provider for fixed tile shapes, with float32 that is float32.
+
+    gpu_memory: bytes of the card that weights and tiles may take; what CUDA's own libraries take comes on top.
+    """
+    limit = {} if gpu_memory is None else {"gpu_mem_limit": str(gpu_memory)}
+    return limit | {
         "device_id": str(index),
         "cudnn_conv_algo_search": "HEURISTIC",  # the exhaustive default costs half a second for each new shape
         "arena_extend_strategy": "kSameAsRequested",  # powers of two would waste up to half of a small card
         "use_tf32": "0",  # else ten bits of mantissa, and other results than on the CPU
     }
+
+
+def host_memory(index: int) -> Memory:
+    """Memory for what is copied to and from a card; page-locked where CUDA's runtime can be found."""
+    library = loaded_runtime()
+    return Memory() if library is None else PinnedMemory(library, index)
 
 
 def require_placement(graph: Any, provider: str, device: str) -> None:
