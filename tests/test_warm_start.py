@@ -68,8 +68,20 @@ def test_a_model_of_other_layers_is_refused():
         begin_with(torch.nn.Linear(3, 3), exported(InfillNet(widths=WIDTHS)))
 
 
+@pytest.mark.slow
 def test_a_run_that_began_with_a_shipped_model_says_so_and_is_not_resumed_with_another(tmp_path, monkeypatch):
-    options = ["--set", "side=64", "--set", "held_out_side=64", "--set", "held_out_draws=1", "--set", "pool_size=70"]
+    options = [
+        "--set",
+        "side=64",
+        "--set",
+        "held_out_side=64",
+        "--set",
+        "held_out_draws=1",
+        "--set",
+        "pool_size=70",
+        "--set",
+        "widths=8,8,8,8",
+    ]
     common = ["infill", "--out", str(tmp_path / "run"), "--max-steps", "2", "--threads", "1"]
     train_command.main([*common, *options, "--start-from", "infill"], standalone_mode=False)
     config = json.loads((tmp_path / "run" / "config.json").read_text())
@@ -77,7 +89,7 @@ def test_a_run_that_began_with_a_shipped_model_says_so_and_is_not_resumed_with_a
     assert config["started_from"] == {"name": "infill", "version": manifest.version, "sha256": manifest.sha256}
     train_command.main([*common[:-4], "--max-steps", "3", "--resume"], standalone_mode=False)
     assert json.loads((tmp_path / "run" / "config.json").read_text())["started_from"] == config["started_from"]
-    began = InfillRecipe().network()
+    began = InfillRecipe(widths=(8, 8, 8, 8)).network()
     begin_with(began, manifest.load(find("infill")))
     moved = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["network"]
     shift = np.mean([(moved[name] - weight).abs().mean().item() for name, weight in began.named_parameters()])
