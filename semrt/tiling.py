@@ -27,7 +27,7 @@ from semrt.kernels.blend import Border, add_tile, cut_tile, tile_window
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["BATCH_SIZES", "Plan", "padded_length", "plan", "run", "run_stack"]
+__all__ = ["BATCH_SIZES", "Plan", "halved", "padded_length", "plan", "run", "run_stack"]
 
 BATCH_SIZES = (8, 4, 2, 1)  # all that a session ever sees
 
@@ -79,6 +79,23 @@ def plan(shape: Sequence[int], tile: Lengths, halo: Lengths, multiple: Lengths) 
     size = tuple(min(n, longest) for n, longest in zip(padded, tile, strict=True))
     starts = tuple(_starts(*axis) for axis in zip(padded, size, halo, multiple, strict=True))
     return Plan(tuple(int(n) for n in shape), padded, size, halo, starts)
+
+
+def halved(
+    shape: Sequence[int], images: int, tile: int, batch: int, halo: int, multiple: int
+) -> tuple[int, int] | None:
+    """Find what needs about half the memory of a batch: half the tiles at once, or else tiles of half the side.
+
+    shape: ([nz,] ny, nx) of each of so many images.  The other arguments are those of `plan` and `run`.
+    Returns tile and batch, as `run` takes them; None where one tile that holds little but halo is the batch already.
+    """
+    layout = plan(shape, tile, halo, multiple)
+    at_once = next(_batch_sizes(images * len(layout), batch))
+    if at_once > 1:
+        return tile, at_once // 2
+    longest = max(layout.tile)  # which a small field keeps below `tile`
+    half = max(-(-longest // (2 * multiple)) * multiple, _least(halo, multiple))
+    return (half, 1) if half < longest else None
 
 
 def run(
@@ -183,8 +200,13 @@ def _check(tile: int, halo: int, multiple: int) -> None:
         nearest = max(multiple, round(tile / multiple) * multiple)
         raise InvalidOption(f"tile: expected a multiple of {multiple} px, got {tile}; use {nearest}")
     if tile - 2 * halo < multiple:
-        least = -(-(2 * halo + multiple) // multiple) * multiple
+        least = _least(halo, multiple)
         raise InvalidOption(f"tile: {tile} px leave nothing between two halos of {halo} px; use at least {least}")
+
+
+def _least(halo: int, multiple: int) -> int:
+    """The smallest tile that holds more than halo."""
+    return -(-(2 * halo + multiple) // multiple) * multiple
 
 
 def _starts(padded: int, size: int, halo: int, multiple: int) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from semrt import provenance, tiling
 from semrt.engine.fallback import choose_fallback
+from semrt.engine.fitting import Size, run_fitting
 from semrt.engine.options import check_options, chosen_for
 from semrt.engine.road import State, check_kind, clock, labelled
 from semrt.errors import InvalidOption, ModelDamaged, ModelUnsuitable
@@ -76,7 +77,7 @@ class NetworkRoad:
         of_stand_in = (stand_in.road.solver.solve,) if stand_in is not None and counts else ()
         check_options(manifest.name, options, task.prepare, task.finish, *of_stand_in)
         road = cls(session, task, tile, batch, stand_in, threads, options)
-        road._layout((tile, tile))  # raises now what it would raise later
+        road._layout((tile, tile), tile)  # raises now what it would raise later
         return road
 
     def admit(self, measured: Any) -> State:
@@ -119,7 +120,7 @@ class NetworkRoad:
         return self.fallback is not None and self.fallback.road.resumes
 
     def run(self, state: State, progress: Progress | None = None, checkpoint: Checkpoint | None = None) -> State:
-        """Run the network tile by tile, or the solver in its place."""
+        """Run the network tile by tile, in smaller ones where memory is short; or the solver in its place."""
         if state.stand_in is not None:
             return state.stand_in.run(state, progress, checkpoint)
         manifest = self.session.manifest
@@ -131,23 +132,28 @@ class NetworkRoad:
             state.seconds["network"] += time.perf_counter() - started
             return predicted
 
-        with clock(state, "run"):
-            # Networks are two-dimensional: what has four axes is a stack of images.
-            run = tiling.run if np.ndim(state.prepared) == 3 else tiling.run_stack
-            predicted = run(
+        # Networks are two-dimensional: what has four axes is a stack of images.
+        run = tiling.run if np.ndim(state.prepared) == 3 else tiling.run_stack
+
+        def tiled(tile: int, batch: int) -> NDArray[np.float32]:
+            return run(
                 timed,
                 state.prepared,
-                tile=self.tile,
+                tile=tile,
                 halo=manifest.halo,
                 multiple=manifest.multiple,
-                batch=self.batch,
+                batch=batch,
                 progress=progress,
                 n_threads=self.threads,
             )
+
+        with clock(state, "run"):
+            asked, shape = Size(self.tile, self.batch), state.prepared.shape
+            predicted, size, note = run_fitting(tiled, self.session, asked, shape[-2:], math.prod(shape[:-3]))
             if not np.isfinite(predicted).all():  # half precision overflows without a word
                 what = f"{self.session.precision} on {self.session.device}"
                 raise ModelUnsuitable(f"{manifest.name}: gave NaN or infinity ({what}); try fp32, or the CPU")
-        return replace(state, predicted=predicted)
+        return replace(state, predicted=predicted, size=size, notes=(f"{manifest.name}: {note}",) if note else ())
 
     def finish(self, state: State) -> Any:
         """Make the result from what the network predicted, and label it with what made it."""
@@ -158,18 +164,20 @@ class NetworkRoad:
                 self.task.finish, self.options, n_threads=self.threads, domain=self.session.manifest.domain
             )
             result = self.task.finish(state.predicted, state.prepared, state.measured, **keywords)
-        layout, images = self._layout(state.prepared.shape[-2:]), math.prod(state.prepared.shape[:-3])
+        assert state.size is not None  # it has been run
+        layout = self._layout(state.prepared.shape[-2:], state.size.tile)
         tiles = {
             "tile": list(layout.tile),
             "halo": list(layout.halo),
-            "tiles": len(layout) * images,
-            "batch": self.batch,
+            "tiles": len(layout) * math.prod(state.prepared.shape[:-3]),
+            "batch": state.size.batch,
+            **state.size.record,
         }
         made = provenance.of_network(self.session)
         return labelled(result, {**made, "tiling": tiles, "options": dict(self.options)}, state)
 
-    def _layout(self, shape: tuple[int, ...]) -> tiling.Plan:
-        return tiling.plan(shape, self.tile, self.session.manifest.halo, self.session.manifest.multiple)
+    def _layout(self, shape: tuple[int, ...], tile: int) -> tiling.Plan:
+        return tiling.plan(shape, tile, self.session.manifest.halo, self.session.manifest.multiple)
 
 
 def _fitting_batch(session: Session, tile: int) -> int:

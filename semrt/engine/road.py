@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from semrt.engine.fitting import Size
     from semrt.engine.solver_road import SolverRoad
     from semrt.tasks import Progress
 
@@ -31,6 +32,7 @@ class State:
     fallback: what the provenance will say of what runs instead of the network.  stand_in: that which does.
     prepared: (c, ny, nx) float32, or (n, c, ny, nx) of a stack, before the network.  predicted: (k, ny, nx) float32,
     or (n, k, ny, nx), after it.
+    size: of the tiles and batches that the network ran with.  notes: lines for the reader of the result.
     seconds: stop -> time [s].
     """
 
@@ -39,6 +41,8 @@ class State:
     stand_in: SolverRoad | None = None
     prepared: Any = None
     predicted: Any = None
+    size: Size | None = None
+    notes: tuple[str, ...] = ()
     result: Any = None
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -89,6 +93,8 @@ def check_kind(name: str, measured: Any, accepts: type | tuple[type, ...]) -> No
 
 
 def labelled(result: Any, record: dict[str, Any], state: State) -> Any:
-    """Put the record into the result, whose own provenance becomes the details of it."""
-    details = {"details": dict(result.provenance)} if result.provenance else {}
-    return replace(result, provenance={**record, "seconds": dict(state.seconds), **details})
+    """Put the record into the result, whose own provenance becomes the details of it, with the notes of the road."""
+    own = dict(result.provenance)
+    if state.notes:
+        own["notes"] = [*own.get("notes", ()), *state.notes]
+    return replace(result, provenance={**record, "seconds": dict(state.seconds), **({"details": own} if own else {})})

@@ -136,6 +136,7 @@ class _Kept:
         self.told: list[dict[str, Any]] = [] if ledger is None else ledger.resume()[: n_slabs - 1]
         self.resumed = len(self.told)
         self.arrays: dict[str, NDArray[Any]] = {}
+        self.notes: dict[str, None] = {}  # of all slabs, each once, in their order
         self.last: Any = None
         self.network = 0.0  # seconds
 
@@ -151,6 +152,7 @@ class _Kept:
                 self.arrays[name] = np.empty((values.shape[0], self.n_slices, values.shape[2]), values.dtype)
             self.arrays[name][:, first : first + values.shape[1]] = values
         record = part.provenance
+        self.notes |= dict.fromkeys(record.get("details", {}).get("notes", ()))
         figures = {key: value for key, value in record.get("details", {}).items() if isinstance(value, float)}
         self.told.append({"slices": part.n_slices, "figures": figures, "tiles": record.get("tiling", {}).get("tiles")})
         self.network += record["seconds"].get("network", 0.0)
@@ -164,6 +166,8 @@ class _Kept:
         if self.ledger is not None:
             arrays = {n: self.ledger.load(n) for n in self.last.SLICES if getattr(self.last, n) is not None}
         details = {**self.last.provenance.get("details", {}), **_joined(self.told)}
+        if self.notes:
+            details["notes"] = list(self.notes)
         record = {**self.last.provenance, "details": {**details, "slabs": len(self.told)}, "seconds": {}}
         if self.resumed:
             record["details"]["resumed_at_slice"] = sum(told["slices"] for told in self.told[: self.resumed])
