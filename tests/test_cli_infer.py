@@ -13,7 +13,7 @@ import tifffile
 
 from command import SEMRT, fails, run, sparse, waves, written
 from semrt import engine, io
-from semrt.data import Micrograph
+from semrt.data import Micrograph, SparseScan
 from semrt.provenance import sha256_of
 from semrt.tasks.kriging import Kriging
 
@@ -103,6 +103,19 @@ def test_a_mask_or_a_value_says_where_the_probe_went(tmp_path):
     expected = engine.infer(scan, Kriging()).intensity
     for name in ("m.tif", "v.tif"):
         np.testing.assert_array_equal(io.read(tmp_path / name).intensity, expected)
+
+
+def test_an_exposure_says_for_how_long_the_probe_was_where(tmp_path):
+    scan = sparse()
+    exposure = np.where(scan.visited, np.linspace(0.2, 1, scan.visited.size).reshape(scan.shape), 0).astype(np.float32)
+    tifffile.imwrite(tmp_path / "exposure.tif", exposure)
+    tifffile.imwrite(tmp_path / "image.tif", scan.intensity * exposure)
+    given = (tmp_path / "image.tif", "--exposure", tmp_path / "exposure.tif")
+    assert run("infer", "kriging", *given, "-o", tmp_path / "out.tif").exit_code == 0
+    exposed = SparseScan(scan.intensity * exposure, scan.visited, exposure=exposure)
+    expected = engine.infer(exposed, Kriging()).intensity
+    np.testing.assert_array_equal(io.read(tmp_path / "out.tif").intensity, expected)
+    fails(run("infer", "kriging", *given, "--unvisited", "0", "-o", tmp_path / "no.tif"), 2, "exposure and unvisited")
 
 
 def test_16_bit_counts_keep_their_values(tmp_path):

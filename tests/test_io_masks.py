@@ -52,6 +52,49 @@ def test_a_mask_says_where_the_probe_went(kind, image, tmp_path):
     assert scan.metadata["dtype"] == "uint16"
 
 
+@pytest.mark.parametrize(("kind", "full"), [("array", 1.0), (".tif", 1.0), (".png", 255)])
+def test_an_exposure_says_where_the_probe_went_and_for_how_long(kind, full, image, tmp_path):
+    given = np.where(VISITED, np.linspace(0.2, 1.0, 20).reshape(4, 5), 0).astype(np.float32)
+    given[3, 3] = 1.0
+    path = tmp_path / f"exposure{kind}"
+    match kind:
+        case "array":
+            path = given
+        case ".tif":
+            tifffile.imwrite(path, given)
+        case ".png":
+            cv2.imwrite(str(path), np.rint(given * full).astype(np.uint8))
+    scan = io.read(image, exposure=path)
+    np.testing.assert_array_equal(scan.visited, VISITED)
+    np.testing.assert_allclose(scan.exposure, given, atol=0.5 / 255 if kind == ".png" else 1e-7)
+    np.testing.assert_array_equal(scan.intensity[VISITED], [1, 7, 13, 19])
+
+
+@pytest.mark.parametrize(
+    ("exposure", "error", "said"),
+    [
+        (np.ones((4, 4)), InvalidShape, r"\(4, 5\)"),
+        (np.full((4, 5), -1.0), InvalidValue, "zero or above"),
+        (np.full((4, 5), np.nan), InvalidValue, "zero or above"),
+        (np.zeros((4, 5)), EmptyScan, "exposure"),
+    ],
+)
+def test_an_exposure_that_cannot_be_is_refused(exposure, error, said, image):
+    with pytest.raises(error, match=said):
+        io.read(image, exposure=exposure)
+
+
+def test_an_exposure_is_for_single_images_and_instead_of_a_mask(image, tmp_path):
+    tifffile.imwrite(tmp_path / "stack.tif", np.ones((3, 4, 5), np.float32), photometric="minisblack")
+    with pytest.raises(InvalidOption, match="single images"):
+        io.read(tmp_path / "stack.tif", exposure=np.ones((4, 5)))
+    with pytest.raises(InvalidOption, match="mask and exposure: each says"):
+        io.read(image, mask=VISITED, exposure=VISITED)
+    np.savez(tmp_path / "path.npz", intensity=np.ones((4, 5)), visited=VISITED)
+    with pytest.raises(InvalidValue, match="SparseScan"):
+        io.read(image, exposure=tmp_path / "path.npz")
+
+
 def test_a_scan_path_survives_its_csv_and_serves_as_a_mask(image, tmp_path):
     from semrt.scan import generate
 

@@ -88,7 +88,7 @@ class Job:
             yield Batch(
                 opened,
                 header=header(opened),
-                reading={key: given[key] for key in ("mask", "unvisited", "pixel_size")},
+                reading={key: given[key] for key in ("mask", "exposure", "unvisited", "pixel_size")},
                 energies=given["energies"],
                 tilts=Tilts(*(given[name] for name in ("angles", "tilt_range", "axis_offset", "axes"))),
                 settings=self.settings,

@@ -32,6 +32,9 @@ FILE = click.Path(path_type=Path)
 @click.option("--skip-existing", is_flag=True, help="Leave finished results: resumes an interrupted batch.")
 @click.option("--overwrite", is_flag=True, help="Replace results that are there.")
 @click.option("--mask", type=FILE, help="Image or scan path that says where the probe went (non-zero).")
+@click.option(
+    "--exposure", type=FILE, help="Image of the relative exposure of each pixel, 0 where the probe did not go."
+)
 @click.option("--unvisited", type=float, metavar="VALUE", help="Intensity where the probe did not go, such as 0.")
 @click.option("--pixel-size", type=pixel_size, metavar="LENGTH", help="Such as 0.02nm; replaces what the file says.")
 @click.option("--energies", type=energies, metavar="KEV", help='Of a stack\'s images: "5,6,8", 5:35, or a text file.')

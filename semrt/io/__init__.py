@@ -86,36 +86,45 @@ def read(
     path: str | Path,
     *,
     mask: str | Path | ArrayLike | None = None,
+    exposure: str | Path | ArrayLike | None = None,
     unvisited: float | None = None,
     pixel_size: PixelSize | float | str | None = None,
 ) -> Measured:
     """Read a file of any format in FORMATS, intensities in its own counts.
 
     An image is a Micrograph, a stack of several slices a Volume. They become a SparseScan and a SparseVolume where
-    something says that the probe did not go everywhere: NaN in them, the mask, the value `unvisited`, or the file
+    something says that the probe did not go everywhere: NaN in them, mask, exposure, the value `unvisited`, or the file
     itself (NPZ). An NPZ with energies_keV is an EnergyStack, one with thickness a LayerMap; one with tilt_angles is a
     TiltSeries, one with density a Tomogram.
 
     mask: where the probe went, of the image's shape: non-zero (NaN counts as zero), as an array or a file of any
         format, a scan path's CSV included. For a stack also (ny, nx), which then holds for every slice.
+    exposure: how long the probe was at each pixel of an image, relative to a full exposure, zero where it did not go;
+        as an array or a file of an image. Where it exceeds 1, as in 8 bits, its largest value counts as full.
     unvisited: the value that stands where the probe did not go, such as 0.
     pixel_size: (dy, dx) or one number for both [nm], or text with a unit such as "0.02nm"; replaces the file's own.
 
     Raises InputNotFound, UnreadableFile, UnsupportedFormat, InvalidShape, InvalidValue, EmptyScan, InvalidOption.
     """
     path = Path(path)
-    if mask is not None and unvisited is not None:
-        raise InvalidOption("mask and unvisited: both say where the probe went; give one of them")
+    given = [
+        name for name, value in (("mask", mask), ("exposure", exposure), ("unvisited", unvisited)) if value is not None
+    ]
+    if len(given) > 1:
+        raise InvalidOption(f"{' and '.join(given)}: each says where the probe went; give one of them")
     if isinstance(pixel_size, str):
         pixel_size = parse_pixel_size(pixel_size)
     elif isinstance(pixel_size, int | float):
         pixel_size = (pixel_size, pixel_size)
     measured = _load(path)
     with _naming(path):
-        if mask is not None or unvisited is not None:
+        if given:
             if not isinstance(measured, Micrograph | Volume):
-                raise InvalidOption(f"{path}: says itself where the probe went; leave out mask and unvisited")
-            measured = _sparse(measured, unvisited) if unvisited is not None else _masked(measured, mask, path)
+                raise InvalidOption(f"{path}: says itself where the probe went; leave out {given[0]}")
+            if exposure is not None:
+                measured = _exposed(measured, exposure, path)
+            else:
+                measured = _sparse(measured, unvisited) if unvisited is not None else _masked(measured, mask, path)
         elif isinstance(measured, Micrograph | Volume) and not np.isfinite(measured.intensity).all():
             measured = _sparse(measured, float("nan"))
         if pixel_size is not None:
@@ -279,6 +288,33 @@ def _visited(mask: Any, shape: tuple[int, ...], path: Path) -> NDArray[np.bool_]
         if not went.any():
             raise EmptyScan(f"{name}: slice z={z}")
     return visited
+
+
+def _exposed(whole: Micrograph | Volume, exposure: Any, path: Path) -> SparseScan:
+    if not isinstance(whole, Micrograph):
+        raise InvalidOption(f"{path}: a stack; exposure is for single images, give mask instead")
+    if isinstance(exposure, str | Path):
+        name, held = f"exposure {exposure}", _load(Path(exposure))
+        if not isinstance(held, Micrograph):
+            raise InvalidValue(name, "an image", f"a {type(held).__name__}")
+        exposure = held.intensity
+    else:
+        name, exposure = "exposure", np.asarray(exposure, np.float32)
+    if exposure.shape != whole.shape:
+        raise InvalidShape(name, f"{whole.shape}, as {path} has", exposure.shape)
+    if not (np.isfinite(exposure).all() and exposure.min() >= 0):
+        raise InvalidValue(name, "finite values, zero or above", "others")
+    visited = exposure > 0
+    if not visited.any():
+        raise EmptyScan(name)
+    full = max(1.0, float(exposure.max()))
+    return SparseScan(
+        whole.intensity,
+        visited,
+        whole.pixel_size,
+        (exposure / np.float32(full)).astype(np.float32),
+        metadata=whole.metadata,
+    )
 
 
 def _went(mask: NDArray[Any]) -> NDArray[np.bool_]:
