@@ -6,10 +6,15 @@ import numpy as np
 import pytest
 
 from command import run
+from semrt.backends.spans import add_spans
+from semrt.data import Micrograph, SparseScan
 from semrt.errors import InvalidOption
 from semrt.report.camera import film
 from semrt.report.latency_plot import latency_plot
 from semrt.report.timing import Latency
+from semrt.tasks import TASKS
+from standin_toolchain import Standin, box_model, build, install
+from toy_tasks import Deviation
 
 
 class Clock:
@@ -61,6 +66,91 @@ def test_what_finds_the_buffer_full_is_dropped():
 def test_a_camera_that_cannot_be_is_refused(wrong):
     with pytest.raises(InvalidOption):
         film(lambda: None, frames=3, **wrong)
+
+
+QUICK = ("--runs", "10", "--at-most", "0", "--threads", "1")
+
+
+def test_each_stop_from_file_to_file_has_a_line_of_its_own():
+    lines = run("bench", "kriging", "--size", "48", *QUICK).stdout.splitlines()
+    wanted = ["kriging", "load", "first", "latency", "run", "throughput", "file", "read", "write", "throughput"]
+    assert [line.split()[0] for line in lines] == wanted
+    told = json.loads(run("bench", "kriging", "--size", "48", *QUICK, "--json").stdout)
+    assert set(told["stops"]) == {"run"}  # it has no network, so nothing is told of one
+    assert "build_ms" not in told
+    files = told["files"]
+    assert set(files["stops"]) == {"read", "write"}
+    for summary in files["stops"].values():
+        assert summary["runs"] == files["latency"]["runs"] == 10
+        assert 0 < summary["p50_ms"] < files["latency"]["max_ms"]
+    assert files["throughput"]["images"] == 10
+    flow = files["throughput"]
+    assert flow["images_per_second"] == pytest.approx(flow["images"] / flow["seconds"])
+
+
+class Averaging(Deviation):
+    """A network task of scans."""
+
+    accepts = SparseScan
+
+    def prepare(self, measured, *, n_threads=None):
+        return np.where(measured.visited, measured.intensity, 0)[np.newaxis]
+
+    def finish(self, predicted, prepared, measured, *, n_threads=None):
+        return Micrograph(predicted[0], measured.pixel_size)
+
+    def outside_domain(self, measured, domain):
+        return None
+
+
+@pytest.fixture
+def box(tmp_path, monkeypatch):
+    """A model of the mean of 3 x 3 px, and a folder for its engine."""
+    monkeypatch.setenv("SEMRT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setitem(TASKS, "averaging", f"{__name__}:Averaging")
+    return box_model(tmp_path / "box", task="averaging")
+
+
+def test_on_the_processor_the_network_computes_and_nothing_else(box):
+    arguments = ("bench", str(box), "--size", "64", *QUICK, "--device", "cpu")
+    told = json.loads(run(*arguments, "--json").stdout)
+    assert told["stops"]["compute"] == told["stops"]["network"]
+    assert not {"h2d", "d2h"} & set(told["stops"])
+    words = [line.split()[0] for line in run(*arguments).stdout.splitlines()]
+    assert words[4:8] == ["prepare", "run", "compute", "finish"]
+
+
+class Timed(Standin):
+    """Engines that keep time, and take 1 ms to fetch a batch, 8 ms to compute and 3 ms to send what they computed."""
+
+    def open(self, plan, graph):
+        opened = super().open(plan, graph)
+        untimed = opened.run
+
+        def timed(tiles, spans=None):
+            if spans is not None:
+                add_spans(spans, (0.001, 0.008, 0.003))
+            return untimed(tiles)
+
+        opened.run = timed
+        return opened
+
+
+@pytest.mark.parametrize("keeps_time", [True, False])
+def test_what_a_card_tells_of_its_time_is_told_and_what_it_does_not_is_not_made_up(box, monkeypatch, keeps_time):
+    install(monkeypatch, Timed() if keeps_time else Standin())
+    build(box)
+    arguments = ("bench", str(box), "--size", "16", *QUICK, "--device", "tensorrt")
+    stops = json.loads(run(*arguments, "--json").stdout)["stops"]
+    lines = run(*arguments).stdout.splitlines()
+    assert lines[2].startswith("build")
+    if keeps_time:  # an image of one tile is one batch
+        spent = {name: stops[name]["p50_ms"] for name in ("h2d", "compute", "d2h")}
+        assert spent == pytest.approx({"h2d": 1.0, "compute": 8.0, "d2h": 3.0})
+        assert [line.split()[0] for line in lines[8:11]] == ["h2d", "compute", "d2h"]
+    else:
+        assert not {"h2d", "compute", "d2h"} & set(stops)
+        assert lines[8].strip() == "h2d, compute, d2h: not measured, as its runtime keeps no time of the device"
 
 
 def test_bench_counts_what_a_camera_loses():

@@ -105,6 +105,7 @@ class Batch:
     preview: draw one beside each result; spectra: with power spectra.  saves: what else, of what the kind offers, and
     making: how.
     redone: results that are replaced in any case.
+    quiet: say nothing of it while it runs.
     """
 
     model: Session | Solver
@@ -119,6 +120,7 @@ class Batch:
     saves: Collection[str] = ()
     making: Mapping[str, Any] = field(default_factory=dict)
     redone: Collection[Path] = ()
+    quiet: bool = False
 
     def __post_init__(self) -> None:
         if self.energies is not None and not takes_energies(self._task):
@@ -154,7 +156,7 @@ class Batch:
             partial[source] = targets[source].with_name(f"{targets[source].stem}.partial")
             return partial[source]
 
-        with progress(None if arriving else len(targets), self.header) as shown:
+        with progress(None if arriving else len(targets), self.header, quiet=self.quiet) as shown:
 
             def within(source: Path, done: int, total: int, what: str) -> None:
                 shown.within(source.name, done, total, what)

@@ -58,13 +58,26 @@ class Progress(ABC):
 
 
 @contextmanager
-def progress(total: int | None, header: str) -> Iterator[Progress]:
-    """Report on `total` pieces of work; None where nobody knows how many, and no bar could tell."""
-    if total is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
+def progress(total: int | None, header: str, *, quiet: bool = False) -> Iterator[Progress]:
+    """Report on `total` pieces of work; None where nobody knows how many, and no bar could tell.
+
+    quiet: say nothing, as nobody asked for the work itself.
+    """
+    if quiet:
+        yield _Nothing(total or 0, "")
+    elif total is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
         with _rich() as shown:
             yield _Bar(total, header, shown)
     else:
         yield _Lines(total or 0, header)
+
+
+class _Nothing(Progress):
+    def within(self, name: str, done: int, total: int, what: str) -> None:
+        pass
+
+    def _print(self, line: str) -> None:
+        pass
 
 
 class _Lines(Progress):

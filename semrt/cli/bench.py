@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,14 +62,16 @@ def bench(
     frame_period: float | None,
     **given: Any,
 ) -> None:
-    """Measure how fast a model is on this computer, on what it takes, simulated, in memory.
+    """Measure how fast a model is on this computer, on what it takes, simulated.
 
-    After a warm-up: latency from measurement to result with one in flight, and throughput of a saturated pipeline.
-    Loading and the first call stand on their own lines. A 99th percentile needs --runs 1000.
+    After a warm-up: latency from measurement to result with one in flight, and throughput of a saturated pipeline,
+    both in memory and from file to file in a temporary folder. Loading, the first call and each stop of the road stand
+    on their own lines; h2d and d2h are the ways to the device and back. A 99th percentile needs --runs 1000.
 
     With --compare, latencies alone, of all of them in turns: what slows one slows all. NAME is device, threads,
     precision, solver, tile or batch; what is not named is as for the MODEL.
     """
+    from semrt.cli._bench_files import file_to_file
     from semrt.cli._results import write_preview
     from semrt.cli._simulated import simulated_input
     from semrt.report import benchmark
@@ -92,9 +95,10 @@ def bench(
     if others:
         report, latencies = benchmark.compare(contenders, simulated, runs=runs, at_most=at_most)
     else:
-        (title,) = contenders
+        ((title, contender),) = contenders.items()
+        files = partial(file_to_file, settings=contender.given, runs=runs, at_most=at_most / 2)
         report, latency = benchmark.bench(
-            contenders[title], simulated, runs=runs, at_most=at_most, frame_period=frame_period
+            contender, simulated, runs=runs, at_most=at_most, frame_period=frame_period, files=files
         )
         latencies = {title: latency}
     if plot is not None:
@@ -150,23 +154,52 @@ def _lines(report: Mapping[str, Any]) -> list[str]:
     if "coverage" in seen:
         size += f", coverage {_values.coverage_text(seen['coverage'])}"
     version = f" {model['version']}" if "version" in model else ""
-    lines = [
-        f"{model['name']}{version} on {device['used']}, {size}",
-        f"{'load':<14} {report['load_ms']:9.1f} ms",
-        f"{'first call':<14} {report['first_call_ms']:9.1f} ms",
-        f"{'latency':<14} {_percentiles(report['latency'])}   {report['latency']['runs']} runs, one in flight",
-    ]
-    for stop, summary in report["stops"].items():
-        indent = "    " if stop == "network" else "  "
-        lines.append(f"{indent + stop:<14} {_percentiles(summary)}")
+    lines = [f"{model['name']}{version} on {device['used']}, {size}", _single("load", report["load_ms"])]
+    if "build_ms" in report:
+        lines.append(f"{_single('build', report['build_ms'])}   once, by semrt build")
+    lines.append(_single("first call", report["first_call_ms"]))
+    lines.append(
+        f"{_spread('latency', report['latency'])}   {report['latency']['runs']} runs, one in flight, in memory"
+    )
+    lines += _stops(report["stops"], device["used"])
     lines.append(
         f"{'throughput':<14} {flow['images_per_second']:9.2f} images/s, {flow['megapixels_per_second']:.2f} Mpx/s"
-        f"   {flow['images']} images, stages overlapping"
+        f"   {flow['images']} images, stages overlapping, in memory"
     )
+    if (files := report.get("files")) is not None:
+        count = f"{files['latency']['runs']} runs, one in flight"
+        lines.append(f"{_spread('file to file', files['latency'])}   {count}")
+        lines += [_spread(f"  {stop}", summary) for stop, summary in files["stops"].items()]
+        rate = f"{files['throughput']['images_per_second']:9.2f} images/s"
+        lines.append(f"{'  throughput':<14} {rate}   {files['throughput']['images']} images, stages overlapping")
     if (camera := report.get("camera")) is not None:
         lost = f"{camera['late']} late, {camera['dropped']} dropped of {camera['frames']}"
-        lines.append(f"{'camera':<14} {_percentiles(camera)}   every {camera['period_ms']:g} ms: {lost}")
+        lines.append(f"{_spread('camera', camera)}   every {camera['period_ms']:g} ms: {lost}")
     return lines
+
+
+def _stops(stops: Mapping[str, Mapping[str, float]], device: str) -> list[str]:
+    """A line for each stop; on the processor the network does nothing but compute."""
+    depths = {"network": 2, "h2d": 3, "compute": 3, "d2h": 3}
+    if device == "cpu":
+        depths["compute"] = 2
+    lines = [
+        _spread(f"{'  ' * depths.get(stop, 1)}{stop}", summary)
+        for stop, summary in stops.items()
+        if not (stop == "network" and device == "cpu")
+    ]
+    if "network" in stops and "compute" not in stops:
+        at = next(k for k, line in enumerate(lines) if line.split()[0] == "network")
+        lines.insert(at + 1, "      h2d, compute, d2h: not measured, as its runtime keeps no time of the device")
+    return lines
+
+
+def _single(name: str, ms: float) -> str:
+    return f"{name:<14} {ms:9.1f} ms"
+
+
+def _spread(name: str, summary: Mapping[str, float]) -> str:
+    return f"{name:<14} {_percentiles(summary)}"
 
 
 def _percentiles(summary: Mapping[str, float]) -> str:

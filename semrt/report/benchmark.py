@@ -18,6 +18,8 @@ import numpy as np
 
 import semrt
 from semrt import engine
+from semrt.backends import Session
+from semrt.backends.spans import SPANS, device_spans
 from semrt.data import SparseScan, Tomogram
 from semrt.errors import Interrupted
 from semrt.report.camera import film
@@ -28,13 +30,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from semrt.backends import Session
     from semrt.pipeline import Outcome
     from semrt.tasks import Solver
 
 __all__ = ["Contender", "bench", "compare", "environment"]
 
-STOPS = ("prepare", "run", "network", "finish")
+STOPS = ("prepare", "run", "network", *SPANS, "finish")
+FEWEST_CLOCKED = 10
 FEWEST_TURNS = 10
 REPEATS = 3
 """Of a comparison, whose ratio then has a spread."""
@@ -82,15 +84,18 @@ def bench(
     runs: int = 100,
     at_most: float = 20.0,
     frame_period: float | None = None,
+    files: Callable[[Session | Solver, Any, float], dict[str, Any]] | None = None,
 ) -> tuple[dict[str, Any], Latency]:
     """Measure a model on one measurement, over and over: a report for JSON, and the latencies themselves.
 
     simulated: makes one of the types that the model takes.
+    files(model, measurement, seconds in memory): measures the same from file to file; its report stands in this one.
     runs: of the latency, and again of the throughput; fewer once either has taken `at_most` seconds, but at least ten.
     frame_period [s]: also as with a camera that makes a frame so often, and waits for nobody.
     Raises what opening the model and inferring raise.
 
     Latency is from measurement to result with one in flight; throughput is of a full pipeline, whose stages overlap.
+    What was not measured, because there is no such thing or because nobody can tell, is not in the report.
     """
     started = time.perf_counter()
     with contender.opened() as opened:
@@ -101,22 +106,26 @@ def bench(
         first = time.perf_counter()
         warm_up(lambda: contender.infer(measured, opened))
         latency, stops = _latency(contender, opened, measured, runs, at_most)
+        stops |= _device_stops(contender, opened, measured, stops)
         images, seconds = _throughput(contender, opened, measured, runs, at_most)
         camera = None
         if frame_period is not None:
             frames = min(runs, max(10, int(at_most / frame_period)))
             camera = film(lambda: contender.infer(measured, opened), period=frame_period, frames=frames)
+        of_files = None if files is None else files(opened, measured, float(np.median(latency.seconds)))
+        build_seconds = getattr(opened, "build_seconds", None)
     made = first_result.provenance
     report = {
         "model": made["model"],
         "device": made["device"],
+        "software": made["software"],
         "tiling": made.get("tiling"),
         "input": {"shape": list(measured.shape)}
         | ({"coverage": measured.coverage} if isinstance(measured, SparseScan) else {}),
         "load_ms": 1000 * (loaded - started),
         "first_call_ms": 1000 * (first - simulated_at),
         "latency": latency.summary(),
-        "stops": {stop: spent.summary() for stop, spent in stops.items()},
+        "stops": {stop: stops[stop].summary() for stop in STOPS if stop in stops},
         "throughput": {
             "images": images,
             "seconds": seconds,
@@ -125,8 +134,12 @@ def bench(
         },
         "environment": environment(),
     }
+    if build_seconds is not None:
+        report["build_ms"] = 1000 * build_seconds
     if camera is not None:
         report["camera"] = camera.summary()
+    if of_files is not None:
+        report["files"] = of_files
     return report, latency
 
 
@@ -208,6 +221,24 @@ def _latency(
 
     latency = measure(once, runs=runs, at_most=at_most)
     return latency, {stop: Latency(np.asarray(spent[stop])) for stop in STOPS if stop in spent}
+
+
+def _device_stops(
+    contender: Contender, opened: Session | Solver, measured: Any, stops: Mapping[str, Latency]
+) -> dict[str, Latency]:
+    """What the device did within the network's time, by its own clock; on the processor, all of that is computing."""
+    if not isinstance(opened, Session) or "network" not in stops:
+        return {}
+    if opened.device == "cpu":
+        return {"compute": stops["network"]}
+    spent: dict[str, list[float]] = defaultdict(list)
+    with device_spans(opened) as spans:
+        for _ in range(FEWEST_CLOCKED):  # beside those that made the latency, whom no clock shall keep
+            spans.clear()
+            contender.infer(measured, opened)
+            for span, seconds in spans.items():
+                spent[span].append(seconds)
+    return {span: Latency(np.asarray(seconds)) for span, seconds in spent.items()}
 
 
 def _throughput(
