@@ -8,6 +8,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from semrt import engine
+from semrt.backends import tensorrt
 from semrt.engine import open_session
 from semrt.models import Manifest
 from semrt.tasks import Solver
@@ -48,7 +49,7 @@ def infer(
         None or "auto" for what the model does by itself.
     """
     found = engine.find_model(model, device, precision, solver)
-    opened = found if isinstance(found, Solver) else _session(found, device, threads, precision)
+    opened = found if isinstance(found, Solver) else _session(found, device, threads, precision, tile)
     return engine.infer(
         measured,
         opened,
@@ -63,13 +64,15 @@ def infer(
     )
 
 
-def _session(folder: Path, device: str, threads: int | None, precision: str) -> Session:
+def _session(folder: Path, device: str, threads: int | None, precision: str, tile: int | None) -> Session:
     manifest = Manifest.read(folder)
-    key = folder, device, threads, precision, os.getpid()  # a forked process has none of its parent's threads
+    if not tensorrt.has_engine(manifest, precision):
+        tile = None  # all else takes any: no reason to open the model again
+    key = folder, device, threads, precision, tile, os.getpid()  # a forked process has none of its parent's threads
     with _lock:
         session = _sessions.pop(key, None)
         if session is None or session.manifest != manifest:  # the folder may hold a newer model by now
-            session = open_session(folder, device, threads=threads, precision=precision)
+            session = open_session(folder, device, threads=threads, precision=precision, tile=tile)
         _sessions[key] = session
         while len(_sessions) > _KEPT_OPEN:
             _sessions.popitem(last=False)  # not closed: another thread may be running it

@@ -9,7 +9,7 @@ import onnxruntime
 
 from semrt.backends import Device, tensorrt_toolchain
 from semrt.backends.tensorrt_build import build_engine
-from semrt.errors import DeviceUnavailable
+from semrt.errors import DeviceUnavailable, OutOfMemory
 from semrt.models import REFERENCE, Manifest, Reference
 from tiny_models import box_graph, manifest_for
 
@@ -20,13 +20,16 @@ class Standin:
     """See semrt.backends.tensorrt_toolchain.Toolchain.
 
     gains: batch -> what its numbers are multiplied by.  at: called within the build, after its second step of three.
+    fits: pixels of a batch that its memory holds; any number when None.
     """
 
     version, flags, capability, gpu = "11.4.0.106", ("strongly typed", "no tf32"), "9.0", "Stand-in"
 
-    def __init__(self, gains=None, at=lambda: None):
+    def __init__(self, gains=None, at=lambda: None, fits=None):
         self.gains = gains or {}
         self.at = at
+        self.fits = fits
+        self.asked = []
         self.builds = 0
         self.timings = []
         self.opened = []
@@ -38,6 +41,9 @@ class Standin:
             progress(step, 3, "step")
             if step == 1:
                 self.at()
+        self.asked.append([largest[0] for _, _, largest in profiles])
+        if self.fits is not None and any(n * h * w > self.fits for _, _, (n, _, h, w) in profiles):
+            raise OutOfMemory("tensorrt:0")
         told = {"profiles": profiles, "gains": self.gains}
         return json.dumps(told).encode() + b"\n" + graph.onnx, b"timed" + timings
 

@@ -217,15 +217,19 @@ def test_a_tensorrt_that_does_not_start_is_told(install):
         made(box_graph())
 
 
-def test_a_card_too_small_for_the_largest_batch_is_told_and_nothing_is_kept(tmp_path, install, kept):
-    # Eight tiles of 32 x 32 px in and out: 64 KiB.
+def test_a_card_too_small_for_the_largest_batch_gets_an_engine_without_it(tmp_path, install):
+    # Eight tiles of 32 x 32 px in and out: 64 KiB; four of them: 32 KiB.
     toy = install(memory=40 * 1024)
     folder = box_model(tmp_path / "box")
     assert Manifest.read(folder).batch[-1] == 8
-    with pytest.raises(
-        OutOfMemory, match="out of memory on tensorrt:0; close what else uses the card, or choose --device"
-    ):
-        build(folder)
+    assert build(folder).meta["without_batches"] == [8]
+    assert toy.cuda.nothing_is_left()
+
+
+def test_a_card_too_small_for_a_single_tile_is_told_and_nothing_is_kept(tmp_path, install, kept):
+    toy = install(memory=6 * 1024)  # one tile of 32 x 32 px in and out: 8 KiB
+    with pytest.raises(OutOfMemory, match="out of memory on tensorrt:0; close what else uses the card, build with a"):
+        build(box_model(tmp_path / "box"))
     assert nothing_is_kept(kept)
     assert toy.cuda.nothing_is_left()
 

@@ -290,7 +290,7 @@ def test_cache_lists_and_clears(box, standin, kept):
     build(box)
     *entries, summary = run("cache", "list").stdout.splitlines()
     timings, engine = sorted(entries, key=len)
-    assert "box 1.0 in fp32, Stand-in, TensorRT 11.4.0.106" in engine
+    assert "box 1.0 in fp32, tiles of 32 px, Stand-in, TensorRT 11.4.0.106" in engine
     assert "relative RMS" in engine
     assert "timings of TensorRT 11.4.0.106, Stand-in" in timings
     assert summary == f"2 kept in {kept.folder}"

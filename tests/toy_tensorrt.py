@@ -50,14 +50,17 @@ class Toy:
     """What goes wrong, and what was seen.
 
     gain: what the engine multiplies its numbers by.  error: code and description that end a build.
+    fits: pixels of a batch that its memory holds.  silent: it does not say that memory is short.
     stale: timings of an earlier build are of another driver.  pause: seconds that a step of a build takes.
     """
 
-    def __init__(self, cuda, *, gain=1.0, error=None, stale=False, pause=0.0, starts=True):
+    def __init__(self, cuda, *, gain=1.0, error=None, stale=False, pause=0.0, starts=True, fits=None, silent=False):
         self.cuda = cuda
         self.gain = gain
         self.error = error
         self.stale = stale
+        self.fits = fits
+        self.silent = silent
         self.pause = pause
         self.starts = starts
         self.configs = []
@@ -102,6 +105,11 @@ class Builder:
             self.error_recorder.report_error(self.trt.ErrorCodeTRT.INTERNAL_ERROR, "what follows from it")
             return None
         profiles = [profile.shapes for profile in config.profiles]
+        if self.toy.fits is not None and any(n * h * w > self.toy.fits for _, _, (n, _, h, w) in profiles):
+            if not self.toy.silent:
+                said = "Could not find any implementation for node conv due to insufficient workspace"
+                self.error_recorder.report_error(self.trt.ErrorCodeTRT.INTERNAL_ERROR, said)
+            return None
         outputs = [network.outputs[0].name, int(network.outputs[0].shape[1])]
         return json.dumps([profiles, network.inputs[0].name, outputs]).encode() + b"\n" + network.onnx
 

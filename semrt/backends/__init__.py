@@ -37,6 +37,7 @@ def open_session(
     *,
     threads: int | None = None,
     precision: str = "fp32",
+    tile: int | None = None,
     measure: Measure = decibels_lost,
 ) -> Session:
     """Open a model on a device; what the session says of its device is what was checked, not what was asked.
@@ -46,6 +47,7 @@ def open_session(
     device: "cpu", "cuda", "cuda:1", "tensorrt", or "auto" for the fastest that really opens; no session builds engines.
         "torch:cpu", "torch:cuda", "torch:cuda:1": by torch, to check the others by.
     threads: CPU threads; one for each physical core when None.  precision: "fp32" or one of the model's variants.
+    tile [px]: side of the tiles to come, where an engine was built for others than the model's.
     measure: of what other numbers mean, the task's own.
     Raises ModelNotFound, ModelDamaged, InvalidOption, DeviceUnavailable, MissingDependency, OutOfMemory.
     """
@@ -58,8 +60,10 @@ def open_session(
     for place in wanted:
         module, function = BACKENDS[place.kind].split(":")
         opener = getattr(import_module(module), function)
+        how = {"tile": tile} if place.kind == "tensorrt" else {}  # others take any
+        why = f"{place}, {reason}"
         try:
-            session = opener(folder, manifest, place, threads=threads, precision=precision, reason=f"{place}, {reason}")
+            session = opener(folder, manifest, place, threads=threads, precision=precision, reason=why, **how)
             compared = _admitted(session, folder, measure)
         except (DeviceUnavailable, MissingDependency, OutOfMemory) as error:
             if place is wanted[-1]:

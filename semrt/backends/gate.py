@@ -127,9 +127,10 @@ def admit(session: Session, folder: Path, measure: Measure = decibels_lost) -> s
 
 
 def limit_of(manifest: Manifest, precision: str) -> float:
-    """Of the relative RMS at a precision; more where the exporter measured and accepted more."""
-    variant = manifest.variants.get(precision, {})
-    return max(LIMITS.get(precision, LIMITS["fp32"]), 1.5 * float(variant.get("relative_rms", 0.0)))
+    """Of the relative RMS at a precision; more where the exporter measured more, and accepted it."""
+    limit = LIMITS.get(precision, LIMITS["fp32"])
+    measured = float(manifest.variants.get(precision, {}).get("relative_rms", 0.0))
+    return 1.5 * measured if measured > limit else limit
 
 
 def _rms(values: NDArray[np.float32]) -> float:

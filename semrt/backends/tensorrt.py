@@ -18,12 +18,14 @@ from semrt.backends.tensorrt_toolchain import Graph, Recipe
 from semrt.errors import CacheUnusable, DeviceUnavailable, InvalidShape, InvalidValue, ModelNotFound, SemrtError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
     from types import TracebackType
 
     from numpy.typing import NDArray
 
     from semrt.backends.base import Device
+    from semrt.backends.engine_cache import Kept
     from semrt.backends.tensorrt_toolchain import Profile, Runner, Toolchain
     from semrt.models import Manifest
 
@@ -38,21 +40,27 @@ def open_tensorrt(
     threads: int | None = None,
     precision: str = "fp32",
     reason: str = "",
+    tile: int | None = None,
 ) -> TensorrtSession:
     """Open the engine of a model that was built for this card; threads are those of the card.
 
+    tile [px]: side of the tiles to come; of the engine built for them, if one was, else of the model's own.
     Raises MissingDependency, DeviceUnavailable (also where none is built), ModelDamaged, OutOfMemory, InvalidOption,
     CacheUnusable.
     """
     graph = Graph.read(folder, manifest, precision)
     toolchain = tensorrt_toolchain.toolchain_for(device)
-    recipe = Recipe.of(graph, manifest, precision, toolchain)
     cache = EngineCache()
-    build = f"run: {build_command(folder, manifest, precision, device)}"
-    kept = cache.load(recipe.key)
-    if kept is None or not kept.meta.get("gate", {}).get("passed"):
+    build = f"run: {build_command(folder, manifest, precision, device, tile)}"
+    recipe, kept = _kept(cache, [Recipe.of(graph, manifest, precision, toolchain, of) for of in _tiles(manifest, tile)])
+    if kept is None:
         what = f"{manifest.name} {manifest.version} in {precision}"
-        raise DeviceUnavailable(str(device), f"no engine is built for {what}", f"{build}, or choose --device cuda")
+        if tile is not None and tile != manifest.tile:
+            what += f" and tiles of {tile} px"
+        others = "".join(f", give --tile {of}" for of in _built_tiles(cache, manifest, precision) if of != tile)
+        raise DeviceUnavailable(
+            str(device), f"no engine is built for {what}", f"{build}{others}, or choose --device cuda"
+        )
     try:
         runner = toolchain.open(kept.content, graph)
     except DeviceUnavailable as error:
@@ -143,10 +151,33 @@ class TensorrtSession:
                 str(high) if low == high else f"a multiple of {multiple} up to {high}"
                 for low, high in zip(smallest[-2:], largest[-2:], strict=True)
             )
-            hint = "which is what the engine was built for; leave --tile out, or choose --device cuda"
+            largest_tile = max(largest[-2:])
+            fitting = "leave --tile out" if largest_tile == self.manifest.tile else f"give --tile {largest_tile}"
+            hint = f"which is what the engine was built for; {fitting}, or choose --device cuda"
             raise InvalidShape("tiles", f"(n, {channels}, {', '.join(allowed)})", tiles.shape, hint)
         if tiles.dtype != np.float32:
             raise InvalidValue("tiles", "float32", tiles.dtype)
+
+
+def _tiles(manifest: Manifest, tile: int | None) -> tuple[int | None, ...]:
+    """Tiles whose engines take tiles of that side, best first."""
+    return (None,) if tile is None else (tile, None) if tile < manifest.tile else (tile,)
+
+
+def _kept(cache: EngineCache, recipes: Sequence[Recipe]) -> tuple[Recipe, Kept | None]:
+    """The first of the engines that is there and passed; none of the last one, where none is."""
+    for recipe in recipes:
+        kept = cache.load(recipe.key)
+        if kept is not None and kept.meta.get("gate", {}).get("passed"):
+            return recipe, kept
+    return recipe, None
+
+
+def _built_tiles(cache: EngineCache, manifest: Manifest, precision: str) -> list[int]:
+    """Sides of the tiles that engines of this graph were built for, on whatever card, but for the model's own."""
+    sha256 = manifest.file(precision)[1]
+    of_graph = [entry.meta for entry in cache.entries() if entry.meta.get("onnx") == sha256]
+    return sorted({max(meta["profiles"][-1][-1][-2:]) for meta in of_graph} - {manifest.tile})
 
 
 def has_engine(manifest: Manifest, precision: str) -> bool:
@@ -174,11 +205,15 @@ def could_build() -> bool:
     return True
 
 
-def build_command(folder: Path, manifest: Manifest, precision: str, device: Device | None = None) -> str:
+def build_command(
+    folder: Path, manifest: Manifest, precision: str, device: Device | None = None, tile: int | None = None
+) -> str:
     """The command that builds a model's engine."""
     try:
         name = manifest.name if models.find(manifest.name) == folder else f'"{folder}"'
     except ModelNotFound:
         name = f'"{folder}"'
     command = f"semrt build {name}" if precision == "fp32" else f"semrt build {name} --precision {precision}"
+    if tile is not None and tile != manifest.tile:
+        command += f" --tile {tile}"
     return command if device is None or device.index == 0 else f"{command} --device {device}"

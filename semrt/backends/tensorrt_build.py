@@ -13,7 +13,7 @@ import numpy as np
 from semrt.backends import tensorrt_toolchain
 from semrt.backends.base import Device
 from semrt.backends.engine_cache import EngineCache
-from semrt.backends.gate import judge
+from semrt.backends.gate import decibels_lost, judge
 from semrt.backends.onnxruntime import open_onnxruntime
 from semrt.backends.tensorrt import TensorrtSession
 from semrt.backends.tensorrt_toolchain import Graph, Recipe
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from semrt.backends.gate import Verdict
-    from semrt.backends.tensorrt_toolchain import Progress
+    from semrt.backends.gate import Measure, Verdict
+    from semrt.backends.tensorrt_toolchain import Profile, Progress
     from semrt.models import Manifest
 
 __all__ = ["Built", "build_engine"]
@@ -47,44 +47,72 @@ def build_engine(
     device: Device,
     *,
     precision: str = "fp32",
+    tile: int | None = None,
+    measure: Measure = decibels_lost,
     progress: Progress = lambda done, total, what: None,
     cache: EngineCache | None = None,
 ) -> Built:
     """Build the engine of a model for a card, unless it is there already.
 
+    Where it does not fit into the card's memory, it is built for fewer tiles at a time.
+    tile [px]: side of the tiles that it is for, that of the manifest when None; a multiple of the manifest's.
+    measure: of what other numbers mean, the task's own.
     progress: called with how far it is, how far there is to go, and what is counted; what it raises ends the build,
         and nothing of it stays. Also called while another process builds the same engine, which is waited for.
     Raises MissingDependency, DeviceUnavailable, OutOfMemory, InvalidOption, ModelDamaged, CacheUnusable, and
     ModelUnsuitable: a model without test tensors, a graph that TensorRT cannot take, an engine of other numbers.
     """
     graph = Graph.read(folder, manifest, precision)
+    calibration = manifest.variants.get(precision, {}).get("calibration", {})
+    if calibration.get("activations") == "uint8":
+        cure = f'run: semrt quantise "{folder}" --signed -o FOLDER, and build that'
+        raise ModelUnsuitable(f"{manifest.name}: its {precision} is for processors, not for TensorRT; {cure}")
     reference = Reference.read(folder, manifest)
     if reference is None:
         why = "has no test tensors to compare an engine with; export it again, or choose --device cuda"
         raise ModelUnsuitable(f"{manifest.name}: {why}")
     toolchain = tensorrt_toolchain.toolchain_for(device)
-    recipe = Recipe.of(graph, manifest, precision, toolchain)
+    recipe = Recipe.of(graph, manifest, precision, toolchain, tile)
     cache = cache or EngineCache()
     path = cache.path(recipe.key)
+
+    def attempt(profiles: Sequence[Profile]) -> tuple[bytes, bytes, Verdict]:
+        """Build for these shapes, and compare."""
+        timings = cache.load(recipe.timings_key)
+        plan, timed = toolchain.build(graph, profiles, timings.content if timings else b"", progress)
+        runner = toolchain.open(plan, graph)
+        with closing(TensorrtSession.of(manifest, device, precision, toolchain, runner, "built now")) as session:
+            progress(99, 100, "percent, comparing with the reference")
+            sides = runner.profiles[0][-1][-2:]
+            if tile is not None and sides != (tile, tile):
+                fixed = " x ".join(map(str, sides))
+                raise ModelUnsuitable(f"{manifest.name}: its graph takes tiles of {fixed} px alone; leave --tile out")
+            return (
+                plan,
+                timed,
+                _judged(session, [reference, *_at_full_size(folder, manifest, reference, sides)], measure),
+            )
+
     with cache.lock(recipe.key, lambda: progress(0, 1, "build, which another process is making")):
         kept = cache.load(recipe.key)
         if kept is not None and kept.meta.get("gate", {}).get("passed"):
             return Built(recipe.key, path, False, kept.meta)
         started = time.monotonic()
-        timings = cache.load(recipe.timings_key)
-        try:
-            plan, timed = toolchain.build(graph, recipe.profiles, timings.content if timings else b"", progress)
-            seconds = time.monotonic() - started
-            runner = toolchain.open(plan, graph)
-            with closing(TensorrtSession.of(manifest, device, precision, toolchain, runner, "built now")) as session:
-                progress(99, 100, "percent, comparing with the reference")
-                sides = runner.profiles[0][-1][-2:]
-                verdict = _judged(session, [reference, *_at_full_size(folder, manifest, reference, sides)])
-        except OutOfMemory as error:
-            if str(device) not in str(error):  # the host's, of the exact numbers
-                raise
-            # Here a smaller tile or batch is no cure: the manifest says both.
-            raise OutOfMemory(str(device), "close what else uses the card, or choose --device cuda or cpu") from error
+        profiles, left_out = list(recipe.profiles), []
+        while True:
+            try:
+                plan, timed, verdict = attempt(profiles)
+                break
+            except OutOfMemory as error:
+                if str(device) not in str(error):  # the host's, of the exact numbers
+                    raise
+                if len(profiles) == 1:
+                    cure = "close what else uses the card, build with a smaller --tile, or choose --device cuda or cpu"
+                    raise OutOfMemory(str(device), cure) from error
+                *profiles, largest = profiles
+                left_out.append(largest[-1][0])
+                progress(0, 100, f"percent, again without batches of {left_out[-1]}: memory is short")
+        seconds = time.monotonic() - started
         if not verdict.passed:
             what = f"the engine that TensorRT {toolchain.version} built gives other numbers than it should"
             cure = "choose --precision fp32" if precision != "fp32" else "choose --device cuda or cpu"
@@ -96,6 +124,7 @@ def build_engine(
             "when": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": round(seconds, 1),
             "gate": asdict(verdict),
+            "without_batches": left_out,
             **asdict(recipe),
         }
         cache.store(recipe.key, plan, meta)
@@ -103,13 +132,13 @@ def build_engine(
     return Built(recipe.key, path, True, meta)
 
 
-def _judged(session: TensorrtSession, references: Sequence[Reference]) -> Verdict:
+def _judged(session: TensorrtSession, references: Sequence[Reference], measure: Measure) -> Verdict:
     """The worst comparison: each batch and each size may take other kernels, and be wrong alone."""
     verdicts = []
     for n in session.batches:
         for reference in references:
             whole = _of(reference, n)
-            verdict = judge(replace(session, batches=(n,)), whole)
+            verdict = judge(replace(session, batches=(n,)), whole, measure)
             shape = " x ".join(map(str, whole.channels.shape[-2:]))
             verdicts.append(replace(verdict, why=f"{verdict.why} (batch {n}, {shape} px)"))
     return max(verdicts, key=lambda verdict: (not verdict.passed, verdict.relative_rms))

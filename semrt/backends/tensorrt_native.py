@@ -75,7 +75,8 @@ class NativeToolchain:
         if monitor.error is not None:
             raise monitor.error
         if plan is None:
-            raise failure(self.device, recorder, "TensorRT built no engine", "close what else uses the card")
+            cure = "close what else uses the card"
+            raise failure(self.device, recorder, "TensorRT built no engine", cure, silence_is_full=True)
         return bytes(plan), bytes(config.get_timing_cache().serialize())
 
     def open(self, plan: bytes, graph: Graph) -> NativeRunner:

@@ -120,11 +120,13 @@ class Recipe:
     system: str
 
     @classmethod
-    def of(cls, graph: Graph, manifest: Manifest, precision: str, toolchain: Toolchain) -> Recipe:
-        """Gather it."""
+    def of(
+        cls, graph: Graph, manifest: Manifest, precision: str, toolchain: Toolchain, tile: int | None = None
+    ) -> Recipe:
+        """Gather it.  tile [px]: side of the tiles, that of the manifest when None."""
         return cls(
             onnx=hashlib.sha256(graph.onnx).hexdigest(),
-            profiles=profiles_of(manifest),
+            profiles=profiles_of(manifest, tile),
             precision=precision,
             flags=tuple(toolchain.flags),
             tensorrt=toolchain.version,
@@ -145,9 +147,13 @@ class Recipe:
         return key_of({"timings": {name: told[name] for name in ("tensorrt", "capability", "gpu", "system")}})
 
 
-def profiles_of(manifest: Manifest) -> tuple[Profile, ...]:
-    """The shapes an engine is built for: one profile a batch, tuned for the model's tile and open to smaller ones."""
-    channels, tile, least = len(manifest.input_channels), manifest.tile, manifest.multiple
+def profiles_of(manifest: Manifest, tile: int | None = None) -> tuple[Profile, ...]:
+    """The shapes an engine is built for: one profile a batch, tuned for a tile and open to smaller ones.
+
+    tile [px]: that of the manifest when None.
+    """
+    channels, least = len(manifest.input_channels), manifest.multiple
+    tile = manifest.tile if tile is None else tile
     batches = [n for n in manifest.batch if n == 1 or n * tile**2 <= MOST_PIXELS]
     return tuple(((n, channels, least, least), *(((n, channels, tile, tile),) * 2)) for n in batches)
 

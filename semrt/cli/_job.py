@@ -83,7 +83,7 @@ class Job:
         from semrt.cli._batch import Batch
 
         given = self.given
-        how = {name: given[name] for name in ("threads", "precision", "solver")}
+        how = {name: given[name] for name in ("threads", "precision", "solver", "tile")}
         with engine.open_model(self.model, given["device"], **how) as opened:
             yield Batch(
                 opened,

@@ -62,4 +62,6 @@ def _what(meta: Mapping[str, object]) -> str:
     why = gate.get("why", "") if isinstance(gate, dict) else ""
     names = ("model", "version", "precision", "gpu", "tensorrt", "when")
     model, version, precision, gpu, tensorrt, when = (meta.get(name, "?") for name in names)
-    return f"{model} {version} in {precision}, {gpu}, TensorRT {tensorrt}, {when}; {why}"
+    profiles = meta.get("profiles")
+    tile = f", tiles of {profiles[-1][-1][-1]} px" if isinstance(profiles, list) and profiles else ""
+    return f"{model} {version} in {precision}{tile}, {gpu}, TensorRT {tensorrt}, {when}; {why}"

@@ -8,15 +8,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from semrt import backends, models, pipeline
+from semrt import models, pipeline
 from semrt.backends import BACKENDS, Session, parse_device
 from semrt.engine.choice import choose_road
 from semrt.engine.fallback import fallback_line
+from semrt.engine.judged import open_session
 from semrt.engine.solver_road import check_solver
 from semrt.errors import Interrupted, InvalidOption, ModelNotFound
 from semrt.models import Manifest
 from semrt.provenance import notes_of
-from semrt.tasks import TASKS, NetworkTask, Solver, find_task, measure_of, solvers_of
+from semrt.tasks import TASKS, NetworkTask, Solver, find_task, solvers_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from semrt.engine.road import State
     from semrt.tasks import Progress
 
-__all__ = ["accepted_by", "find_model", "find_solver", "infer", "infer_many", "open_model", "open_session"]
+__all__ = ["accepted_by", "find_model", "find_solver", "infer", "infer_many", "open_model"]
 
 NETWORK, AUTO = "network", "auto"
 """What the network of a model is called among its solvers, and what the model does by itself."""
@@ -38,30 +39,19 @@ def open_model(
     threads: int | None = None,
     precision: str = "fp32",
     solver: str | None = None,
+    tile: int | None = None,
 ) -> Iterator[Session | Solver]:
     """Open a model by name or folder: a session on a device, or a solver, which needs neither file nor device.
 
+    tile: that infer will be called with.
     Raises what find_model and open_session raise.
     """
     found = find_model(model, device, precision, solver)
     if isinstance(found, Solver):
         yield found
     else:
-        with open_session(found, device, threads=threads, precision=precision) as session:
+        with open_session(found, device, threads=threads, precision=precision, tile=tile) as session:
             yield session
-
-
-def open_session(
-    model: str | Path, device: str = "auto", *, threads: int | None = None, precision: str = "fp32"
-) -> Session:
-    """Open a model on a device, where what other numbers mean is judged by its task; see semrt.backends.open_session.
-
-    Raises what that raises.
-    """
-    folder = models.find(model)
-    task = Manifest.read(folder).task
-    measured = {"measure": measure_of(find_task(task))} if task in TASKS else {}
-    return backends.open_session(folder, device, threads=threads, precision=precision, **measured)
 
 
 def find_model(
