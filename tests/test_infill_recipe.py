@@ -6,6 +6,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from semrt.errors import InputNotFound, InvalidOption, InvalidShape, UnreadableFile
 from semrt.tasks.infill import INPUT_CHANNELS
@@ -81,6 +82,25 @@ def test_a_perfect_estimate_gains_in_every_row_and_may_be_published():
     assert evaluation.score > 20
     assert evaluation.figures["held_90"] == 1
     assert recipe.objection(evaluation) is None
+
+
+@pytest.mark.parametrize("wrong_by", [0.4, 1.0, 2.5])
+def test_stated_errors_are_scaled_until_they_hold_nine_pixels_of_ten(wrong_by):
+    recipe = small()
+    held_out, network = recipe.held_out(), recipe.network()
+    network.scale_error(wrong_by)
+
+    def share():
+        def run(channels):
+            with torch.inference_mode():
+                return network(torch.from_numpy(channels)).numpy()
+
+        return recipe.evaluate(run, held_out).figures["held_90"]
+
+    before = share()
+    said = recipe.calibrate(network, held_out)
+    assert share() == pytest.approx(0.9, abs=0.002)
+    assert f"held {before:.3f}" in said
 
 
 def test_no_held_out_scan_is_one_of_the_training():

@@ -44,7 +44,8 @@ class Recipe(Protocol):
 
     It may say its `task`, of those that semrt.tasks knows, where that is not called as the model is, and its
     `half_precision_limit`, the relative RMS by which the graph in half precision may differ. It may have an
-    `objective()` in place of `loss`: a new Objective, for a loss that remembers, or an opponent that learns too.
+    `objective()` in place of `loss`: a new Objective, for a loss that remembers, or an opponent that learns too; and a
+    `calibrate(network, held_out)` that sets, before it is published, what held-out data alone tell, and says what.
     """
 
     @property

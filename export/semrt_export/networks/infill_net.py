@@ -6,6 +6,7 @@ resolution is exact (strided convolution down, pixel shuffle up), so any size th
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -96,6 +97,11 @@ class InfillNet(nn.Module):
         scale = channels[:, self.first_guess_error : self.first_guess_error + 1] + self.error_floor
         stated = scale * torch.exp(torch.clamp(log_error, *self.log_error_range))
         return torch.cat((first_guess + correction * scale, stated), dim=1)
+
+    @torch.no_grad()
+    def scale_error(self, factor: float) -> None:
+        """State all standard deviations by a factor larger, or smaller."""
+        self.head.bias[self.stem_scale**2 :] += math.log(factor)
 
     def receptive_field_radius(self) -> int:
         """How far from an output pixel an input pixel can still matter [px], rounded up to `multiple`.
