@@ -180,13 +180,12 @@ def _lines(report: Mapping[str, Any]) -> list[str]:
 
 def _stops(stops: Mapping[str, Mapping[str, float]], device: str) -> list[str]:
     """A line for each stop; on the processor the network does nothing but compute."""
-    depths = {"network": 2, "h2d": 3, "compute": 3, "d2h": 3}
-    if device == "cpu":
-        depths["compute"] = 2
+    on_processor = device.endswith("cpu")  # torch:cpu too
+    depths = {"network": 2, "h2d": 3, "compute": 2 if on_processor else 3, "d2h": 3}
     lines = [
         _spread(f"{'  ' * depths.get(stop, 1)}{stop}", summary)
         for stop, summary in stops.items()
-        if not (stop == "network" and device == "cpu")
+        if not (stop == "network" and on_processor)
     ]
     if "network" in stops and "compute" not in stops:
         at = next(k for k, line in enumerate(lines) if line.split()[0] == "network")

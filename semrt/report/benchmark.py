@@ -229,7 +229,7 @@ def _device_stops(
     """What the device did within the network's time, by its own clock; on the processor, all of that is computing."""
     if not isinstance(opened, Session) or "network" not in stops:
         return {}
-    if opened.device == "cpu":
+    if opened.device.endswith("cpu"):  # torch:cpu too
         return {"compute": stops["network"]}
     spent: dict[str, list[float]] = defaultdict(list)
     with device_spans(opened) as spans:
