@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from semrt import scan
 from semrt.errors import InputNotFound, InvalidOption, InvalidShape, UnreadableFile
 from semrt.tasks.infill import INPUT_CHANNELS
 from semrt_export import recipes
-from semrt_export.data import real_images
+from semrt_export.data import real_images, sparse_scans
 from semrt_export.data.pool import SamplePool
 from semrt_export.data.sparse_scans import SparseScanMaker
 from semrt_export.evaluate import gain_db
@@ -162,3 +163,34 @@ def test_a_folder_without_images_and_a_file_that_is_none_are_named(tmp_path):
     (tmp_path / "text.png").write_text("not an image")
     with pytest.raises(UnreadableFile, match=r"text\.png"):
         real_images.read_grey(tmp_path / "text.png")
+
+
+@pytest.mark.parametrize("pattern", sorted(sparse_scans.PATTERNS))
+def test_paths_begin_and_turn_as_they_like_in_half_of_the_draws(pattern):
+    rng = np.random.default_rng(0)
+    drawn = [sparse_scans._parameters(pattern, (96, 96), rng) for _ in range(40)]
+    known = set(scan.PATTERNS[pattern].parameters) & {"centre", "angle", "run", "ratio", "phase", "jitter"}
+    assert {name for each in drawn for name in each} == known
+    if known:
+        assert 10 < sum(not each for each in drawn) < 30
+        masks = {scan.generate(pattern, (96, 96), 0.05, **each).visited.tobytes() for each in drawn if each}
+        assert len(masks) > 5
+
+
+def test_a_part_of_the_samples_is_exposed_unequally_in_counts_and_as_published():
+    maker = small().sample_maker()
+    exposures = [maker(index).inputs[INPUT_CHANNELS.index("exposure")] for index in range(40)]
+    partly = [exposure for exposure in exposures if len(np.unique(exposure)) > 2]
+    assert 1 <= len(partly) <= 15
+    assert all(0 < exposure.max() <= 1 for exposure in partly)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_partly_exposed_signal_is_the_intensity_times_the_exposure_on_average(seed):
+    rng = np.random.default_rng(seed)
+    clean = np.full((128, 128), 0.7, np.float32)
+    exposure = np.where(rng.random(clean.shape) < 0.5, 0.3, 0.9).astype(np.float32)
+    recorded = clean + 0.02 * rng.standard_normal(clean.shape, np.float32)
+    signal = sparse_scans.partially_exposed(recorded, clean, exposure, rng).intensity
+    low, high = (signal[exposure == level].mean() for level in np.float32([0.3, 0.9]))
+    assert (high - low) / 0.6 == pytest.approx(0.7, abs=0.02)

@@ -168,6 +168,26 @@ def test_a_misleading_variogram_is_found_out_by_held_out_samples(monkeypatch):
     assert classical_estimate(SparseScan(truth, visited)).method == "natural neighbour"
 
 
+@pytest.mark.parametrize("noise", [0.0, 0.5])
+def test_held_out_samples_of_a_field_like_its_variogram_miss_by_what_kriging_states(noise):
+    rng = np.random.default_rng(11)
+    truth = exponential_field(rng, (192, 192), 15.0) + noise * rng.standard_normal((192, 192)).astype(np.float32)
+    classical = classical_estimate(SparseScan(truth, random_scan(rng, truth.shape, 0.1)))
+    assert classical.misfit == pytest.approx(1, abs=0.12)
+
+
+def test_a_variogram_that_promises_too_much_is_told_by_the_misfit(monkeypatch):
+    rng = np.random.default_rng(12)
+    truth = exponential_field(rng, (128, 128), 4.0)
+    visited = random_scan(rng, truth.shape, 0.1)
+    honest = classical_estimate(SparseScan(truth, visited)).misfit
+    monkeypatch.setattr("semrt.tasks.kriging.fit_variogram", lambda *_: Variogram(0.0, 0.05, 60.0, 1.5))
+    assert classical_estimate(SparseScan(truth, visited)).misfit > 3 * honest
+    one = np.zeros_like(visited)
+    one[5, 5] = True
+    assert classical_estimate(SparseScan(truth, one)).misfit == 1  # nothing could be held out
+
+
 def test_measured_pixels_stay_measured_unless_they_are_to_be_denoised():
     rng = np.random.default_rng(9)
     truth = exponential_field(rng, (64, 64), 10.0)
