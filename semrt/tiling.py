@@ -14,10 +14,12 @@ field that fits into one tile has at most eight lengths to the octave.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice, pairwise, product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -25,6 +27,8 @@ from semrt.errors import InvalidOption, InvalidShape
 from semrt.kernels.blend import Border, add_tile, cut_tile, tile_window
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from numpy.typing import ArrayLike, NDArray
 
 __all__ = ["BATCH_SIZES", "Plan", "halved", "padded_length", "plan", "run", "run_stack"]
@@ -33,6 +37,8 @@ BATCH_SIZES = (8, 4, 2, 1)  # all that a session ever sees
 
 RunBatch = Callable[["NDArray[np.float32]"], "NDArray[np.float32]"]  # (n, c, ty, tx) to (n, k, ty, tx)
 Progress = Callable[[int, int, str], None]  # done, in total, and what: "tile", or "iteration, loss 0.0123"
+Item = TypeVar("Item")
+Made = TypeVar("Made")
 Lengths = int | Sequence[int]  # one for all axes or one for each
 
 
@@ -109,6 +115,7 @@ def run(
     border: Border = "reflect",
     progress: Progress | None = None,
     n_threads: int | None = None,
+    lanes: int = 1,
 ) -> NDArray[np.float32]:
     """Run a network on an image tile by tile.
 
@@ -116,13 +123,14 @@ def run(
         It is handed the same memory again and again: what must outlive the call must be copied.
     image: (c, ny, nx), or (c, nz, ny, nx) for a volume.  tile, halo, multiple: see `plan`.
     border: what the padding repeats, the mirror image or the last pixel.  progress: called with (done, total, "tile").
-    Returns (k, ny, nx) float32.  Memory beyond image and result: one batch.  Raises InvalidShape, InvalidOption.
+    lanes: calls of run_batch at once, each in a thread of its own, while tiles of others are cut and blended here.
+    Returns (k, ny, nx) float32.  Memory beyond image and result: one batch a lane.  Raises InvalidShape, InvalidOption.
     """
     field = np.ascontiguousarray(image, np.float32)
     if field.ndim not in (3, 4) or 0 in field.shape:
         raise InvalidShape("image", "(c, ny, nx) or (c, nz, ny, nx) with at least one pixel", field.shape)
     layout = plan(field.shape[1:], tile, halo, multiple)
-    return np.asarray(_run(run_batch, field[None], layout, batch, border, progress, n_threads)[0])
+    return np.asarray(_run(run_batch, field[None], layout, batch, border, progress, n_threads, lanes)[0])
 
 
 def run_stack(
@@ -136,6 +144,7 @@ def run_stack(
     border: Border = "reflect",
     progress: Progress | None = None,
     n_threads: int | None = None,
+    lanes: int = 1,
 ) -> NDArray[np.float32]:
     """Run a network on each image of a stack tile by tile; a batch may hold tiles of several of them.
 
@@ -145,7 +154,8 @@ def run_stack(
     fields = np.ascontiguousarray(images, np.float32)
     if fields.ndim != 4 or 0 in fields.shape:
         raise InvalidShape("images", "(n, c, ny, nx) with at least one pixel", fields.shape)
-    return _run(run_batch, fields, plan(fields.shape[2:], tile, halo, multiple), batch, border, progress, n_threads)
+    layout = plan(fields.shape[2:], tile, halo, multiple)
+    return _run(run_batch, fields, layout, batch, border, progress, n_threads, lanes)
 
 
 def _run(
@@ -156,34 +166,60 @@ def _run(
     border: Border,
     progress: Progress | None,
     n_threads: int | None,
+    lanes: int,
 ) -> NDArray[np.float32]:
     """Run a network on fields of one shape, (n, c, [nz,] ny, nx)."""
     if batch < 1:
         raise InvalidOption(f"batch: expected at least 1 tile, got {batch}")
     places = ((i, *place) for i in range(len(fields)) for place in zip(layout.origins(), layout.windows(), strict=True))
     total = len(fields) * len(layout)
-    tiles: NDArray[np.float32] | None = None
-    result: NDArray[np.float32] | None = None
-    done = 0
-    for n in _batch_sizes(total, batch):
-        together = list(islice(places, n))
-        if tiles is None:
-            tiles = np.empty((n, fields.shape[1], *layout.tile), np.float32)
+    memory: list[NDArray[np.float32] | None] = [None] * lanes
+
+    def predict(lane: int, together: Sequence[tuple[int, tuple[int, ...], Any]]) -> NDArray[np.float32]:
+        n = len(together)
+        if (tiles := memory[lane]) is None:  # the first batch of a lane is its largest
+            tiles = memory[lane] = np.empty((n, fields.shape[1], *layout.tile), np.float32)
         for cut, (i, origin, _) in zip(tiles[:n], together, strict=True):
             cut_tile(fields[i], origin, cut, border=border, n_threads=n_threads)
         predicted = np.ascontiguousarray(run_batch(tiles[:n]), np.float32)
         if predicted.ndim != fields.ndim or (predicted.shape[0], *predicted.shape[2:]) != (n, *layout.tile):
             wanted = ", ".join(["n", "k", *map(str, layout.tile)])
             raise InvalidShape("predicted tiles", f"({wanted}) with n = {n}", predicted.shape)
+        return predicted
+
+    result: NDArray[np.float32] | None = None
+    done = 0
+    batches = (list(islice(places, n)) for n in _batch_sizes(total, batch))
+    for together, predicted in _in_lanes(predict, batches, lanes):
         if result is None:
             result = np.zeros((len(fields), predicted.shape[1], *layout.shape), np.float32)
         for tile_predicted, (i, origin, window) in zip(predicted, together, strict=True):
             add_tile(tile_predicted, window, origin, result[i], n_threads=n_threads)
-        done += n
+        done += len(together)
         if progress is not None:
             progress(done, total, "tile")
     assert result is not None  # a field of at least one pixel has at least one tile
     return result
+
+
+def _in_lanes(work: Callable[[int, Item], Made], items: Iterable[Item], lanes: int) -> Iterator[tuple[Item, Made]]:
+    """Give each item with what work(lane, item) makes of it, in their order, which sums of floats depend on.
+
+    A lane is given its next item when what came of its last one has been taken, so that it may be the lane's memory.
+    """
+    if lanes == 1:
+        for item in items:
+            yield item, work(0, item)
+        return
+    with ThreadPoolExecutor(lanes, thread_name_prefix="semrt-lane") as pool:
+        begun: deque[tuple[Item, Future[Made]]] = deque()
+        for k, item in enumerate(items):
+            if k >= lanes:
+                before, future = begun.popleft()
+                yield before, future.result()
+            begun.append((item, pool.submit(work, k % lanes, item)))
+        for item, future in begun:
+            yield item, future.result()
 
 
 def padded_length(n: int, multiple: int) -> int:

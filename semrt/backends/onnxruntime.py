@@ -10,7 +10,7 @@ import numpy as np
 from semrt.backends import onnxruntime_cuda as cuda
 from semrt.backends.batches import batches, check_tiles
 from semrt.backends.cores import physical_cores
-from semrt.backends.onnxruntime_binding import BoundGraph
+from semrt.backends.onnxruntime_binding import LANES, BoundGraph
 from semrt.errors import (
     DeviceUnavailable,
     MissingDependency,
@@ -128,6 +128,11 @@ class OnnxSession:
             return self._run_bound(bound, tiles, spans)
         parts = [self._run_batch(graph, tiles[start:stop]) for start, stop in spans]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    @property
+    def lanes(self) -> int:
+        """How many calls at once are worth the while: on a card one computes while another is copied."""
+        return 1 if self.bound is None else LANES
 
     def close(self) -> None:
         """Give the graph's memory back."""

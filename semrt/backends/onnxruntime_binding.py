@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from semrt.backends.onnxruntime_memory import Memory
     from semrt.models import Manifest
 
-__all__ = ["BoundGraph"]
+__all__ = ["LANES", "BoundGraph"]
 
 _MOST_IDLE = 8
 """Lanes kept although nobody uses them: page-locked memory is lost to all other programs."""
-_LANES = 2
+LANES = 2
 _SHRINK = "memory.enable_memory_arena_shrinkage"
 
 
@@ -72,7 +72,7 @@ class BoundGraph:
             except BaseException as error:  # told where it is waited for
                 failed.append(error)
 
-        helpers = [threading.Thread(target=work, daemon=True) for _ in range(min(_LANES, len(batches)) - 1)]
+        helpers = [threading.Thread(target=work, daemon=True) for _ in range(min(LANES, len(batches)) - 1)]
         for helper in helpers:
             helper.start()
         work()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -124,13 +125,12 @@ class NetworkRoad:
         if state.stand_in is not None:
             return state.stand_in.run(state, progress, checkpoint)
         manifest = self.session.manifest
-        state.seconds["network"] = 0.0
+
+        busy = _Busy()
 
         def timed(tiles: NDArray[np.float32]) -> NDArray[np.float32]:
-            started = time.perf_counter()
-            predicted = self.session.run(tiles)
-            state.seconds["network"] += time.perf_counter() - started
-            return predicted
+            with busy:
+                return self.session.run(tiles)
 
         # Networks are two-dimensional: what has four axes is a stack of images.
         run = tiling.run if np.ndim(state.prepared) == 3 else tiling.run_stack
@@ -145,11 +145,13 @@ class NetworkRoad:
                 batch=batch,
                 progress=progress,
                 n_threads=self.threads,
+                lanes=getattr(self.session, "lanes", 1),  # most devices are best given one batch after the other
             )
 
         with clock(state, "run"):
             asked, shape = Size(self.tile, self.batch), state.prepared.shape
             predicted, size, note = run_fitting(tiled, self.session, asked, shape[-2:], math.prod(shape[:-3]))
+            state.seconds["network"] = busy.seconds
             if not np.isfinite(predicted).all():  # half precision overflows without a word
                 what = f"{self.session.precision} on {self.session.device}"
                 raise ModelUnsuitable(f"{manifest.name}: gave NaN or infinity ({what}); try fp32, or the CPU")
@@ -178,6 +180,28 @@ class NetworkRoad:
 
     def _layout(self, shape: tuple[int, ...], tile: int) -> tiling.Plan:
         return tiling.plan(shape, tile, self.session.manifest.halo, self.session.manifest.multiple)
+
+
+class _Busy:
+    """Seconds in which at least one thread was within."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._lock = threading.Lock()
+        self._within = 0
+        self._since = 0.0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._within == 0:
+                self._since = time.perf_counter()
+            self._within += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._within -= 1
+            if self._within == 0:
+                self.seconds += time.perf_counter() - self._since
 
 
 def _fitting_batch(session: Session, tile: int) -> int:
