@@ -181,8 +181,8 @@ def test_a_variogram_that_promises_too_much_is_told_by_the_misfit(monkeypatch):
     truth = exponential_field(rng, (128, 128), 4.0)
     visited = random_scan(rng, truth.shape, 0.1)
     honest = classical_estimate(SparseScan(truth, visited)).misfit
-    monkeypatch.setattr("semrt.tasks.kriging.fit_variogram", lambda *_: Variogram(0.0, 0.05, 60.0, 1.5))
-    assert classical_estimate(SparseScan(truth, visited)).misfit > 3 * honest
+    monkeypatch.setattr("semrt.tasks.kriging.fit_variogram", lambda *_: Variogram(0.0, 1.0, 60.0, 1.5))
+    assert classical_estimate(SparseScan(truth, visited)).misfit > 1.3 * honest
     one = np.zeros_like(visited)
     one[5, 5] = True
     assert classical_estimate(SparseScan(truth, one)).misfit == 1  # nothing could be held out
