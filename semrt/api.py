@@ -35,6 +35,7 @@ def infer(
     precision: str = "fp32",
     solver: str | None = None,
     tile: int | None = None,
+    gpu_memory: int | None = None,
     batch: int | None = None,
     fallback: str = "auto",
     progress: Progress | None = None,
@@ -48,8 +49,8 @@ def infer(
     solver: what does the work of a model's network, such as "mrf" of layers; "network" for the network itself;
         None or "auto" for what the model does by itself.
     """
-    found = engine.find_model(model, device, precision, solver)
-    opened = found if isinstance(found, Solver) else _session(found, device, threads, precision, tile)
+    found = engine.find_model(model, device, precision, solver, gpu_memory)
+    opened = found if isinstance(found, Solver) else _session(found, device, threads, precision, tile, gpu_memory)
     return engine.infer(
         measured,
         opened,
@@ -64,15 +65,19 @@ def infer(
     )
 
 
-def _session(folder: Path, device: str, threads: int | None, precision: str, tile: int | None) -> Session:
+def _session(
+    folder: Path, device: str, threads: int | None, precision: str, tile: int | None, gpu_memory: int | None
+) -> Session:
     manifest = Manifest.read(folder)
     if not tensorrt.has_engine(manifest, precision):
         tile = None  # all else takes any: no reason to open the model again
-    key = folder, device, threads, precision, tile, os.getpid()  # a forked process has none of its parent's threads
+    # A forked process has none of its parent's threads.
+    key = folder, device, threads, precision, tile, gpu_memory, os.getpid()
     with _lock:
         session = _sessions.pop(key, None)
         if session is None or session.manifest != manifest:  # the folder may hold a newer model by now
-            session = open_session(folder, device, threads=threads, precision=precision, tile=tile)
+            how: dict[str, Any] = {"tile": tile, "gpu_memory": gpu_memory}
+            session = open_session(folder, device, threads=threads, precision=precision, **how)
         _sessions[key] = session
         while len(_sessions) > _KEPT_OPEN:
             _sessions.popitem(last=False)  # not closed: another thread may be running it

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from semrt.backends.gate import Measure
 
-__all__ = ["AUTO", "BACKENDS", "Device", "Session", "open_session", "parse_device", "warm_up"]
+__all__ = ["AUTO", "BACKENDS", "LIMITED", "Device", "Session", "open_session", "parse_device", "warm_up"]
 
 BACKENDS = {
     "cpu": "semrt.backends.onnxruntime:open_onnxruntime",
@@ -28,6 +28,8 @@ BACKENDS = {
     "torch:cpu": "semrt.backends.torch_session:open_torch",
     "torch:cuda": "semrt.backends.torch_session:open_torch",
 }
+LIMITED = ("cuda",)
+"""Devices whose memory can be limited."""
 AUTO = ("cuda", "cpu")  # fastest first; the last one is always there. TensorRT before them, where an engine is built
 
 
@@ -38,6 +40,7 @@ def open_session(
     threads: int | None = None,
     precision: str = "fp32",
     tile: int | None = None,
+    gpu_memory: int | None = None,
     measure: Measure = decibels_lost,
 ) -> Session:
     """Open a model on a device; what the session says of its device is what was checked, not what was asked.
@@ -48,6 +51,7 @@ def open_session(
         "torch:cpu", "torch:cuda", "torch:cuda:1": by torch, to check the others by.
     threads: CPU threads; one for each physical core when None.  precision: "fp32" or one of the model's variants.
     tile [px]: side of the tiles to come, where an engine was built for others than the model's.
+    gpu_memory: bytes of a card that the network may take; "auto" then takes no device that knows no limit, see LIMITED.
     measure: of what other numbers mean, the task's own.
     Raises ModelNotFound, ModelDamaged, InvalidOption, DeviceUnavailable, MissingDependency, OutOfMemory.
     """
@@ -56,11 +60,14 @@ def open_session(
     folder = models.find(model)
     manifest = models.Manifest.read(folder)
     wanted = _places(manifest, precision) if device == "auto" else [parse_device(device, BACKENDS)]
+    if gpu_memory is not None:
+        wanted = _within(gpu_memory, wanted, device)
     reason = "as asked" if device != "auto" else "the fastest there is"
     for place in wanted:
         module, function = BACKENDS[place.kind].split(":")
         opener = getattr(import_module(module), function)
         how = {"tile": tile} if place.kind == "tensorrt" else {}  # others take any
+        how |= {"gpu_memory": gpu_memory} if place.kind in LIMITED else {}
         why = f"{place}, {reason}"
         try:
             session = opener(folder, manifest, place, threads=threads, precision=precision, reason=why, **how)
@@ -80,6 +87,18 @@ def open_session(
 def _places(manifest: models.Manifest, precision: str) -> list[Device]:
     built = tensorrt.has_engine(manifest, precision)
     return [Device(kind) for kind in (("tensorrt", *AUTO) if built else AUTO)]
+
+
+def _within(gpu_memory: int, wanted: list[Device], device: str) -> list[Device]:
+    """Those places that take no more memory of a card.  Raises InvalidOption where somebody asked for another."""
+    if gpu_memory < 1:
+        raise InvalidOption(f"gpu memory: expected 1 byte or more, got {gpu_memory}")
+    if device == "auto":
+        return [place for place in wanted if place.kind in (*LIMITED, "cpu")]
+    if wanted[0].kind not in LIMITED:
+        known = ", ".join(LIMITED)
+        raise InvalidOption(f"gpu memory: device {device} knows no limit of it; leave it out, or choose from: {known}")
+    return wanted
 
 
 def _advice(folder: Path, manifest: models.Manifest, precision: str) -> str:

@@ -52,7 +52,7 @@ class Job:
             raise InvalidOption("--skip-existing and --overwrite contradict each other; give one of them")
         settings = {name: given[name] for name in ("tile", "batch", "fallback", "device", "threads")}
         settings |= _task_options(given)
-        name, kind = _name_and_kind(model, given["device"], given["precision"], given["solver"])
+        name, kind = _name_and_kind(model, *(given[name] for name in ("device", "precision", "solver", "gpu_memory")))
         saves = checked_saves(name, kind, given["saves"])
         making = checked_making(name, kind, {"voxel": given["voxel"]})
         return cls(model, given, name, kind, saves, making, settings)
@@ -83,7 +83,7 @@ class Job:
         from semrt.cli._batch import Batch
 
         given = self.given
-        how = {name: given[name] for name in ("threads", "precision", "solver", "tile")}
+        how = {name: given[name] for name in ("threads", "precision", "solver", "tile", "gpu_memory")}
         with engine.open_model(self.model, given["device"], **how) as opened:
             yield Batch(
                 opened,
@@ -133,7 +133,9 @@ def _task_options(given: Mapping[str, Any]) -> dict[str, Any]:
     return options | {name: given[name] for name in FLAGS if given[name] is not None and given[name] is not False}
 
 
-def _name_and_kind(model: str, device: str, precision: str, solver: str | None) -> tuple[str, Kind]:
+def _name_and_kind(
+    model: str, device: str, precision: str, solver: str | None, gpu_memory: int | None
+) -> tuple[str, Kind]:
     """Find the model before any work: what results are named after it, and of which kind they are."""
     from semrt import engine
     from semrt.cli._kinds import kind_of
@@ -141,7 +143,7 @@ def _name_and_kind(model: str, device: str, precision: str, solver: str | None) 
     from semrt.models import Manifest
     from semrt.tasks import find_task, result_of
 
-    found = engine.find_model(model, device, precision, solver)
+    found = engine.find_model(model, device, precision, solver, gpu_memory)
     if not isinstance(found, Path):
         return name_of(found), kind_of(result_of(found))
     manifest = Manifest.read(found)

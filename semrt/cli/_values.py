@@ -15,7 +15,17 @@ if TYPE_CHECKING:
 
     from semrt.data import PixelSize
 
-__all__ = ["coverage", "coverage_text", "duration", "length_text", "pixel_size", "settings_of", "shape", "voxel"]
+__all__ = [
+    "coverage",
+    "coverage_text",
+    "duration",
+    "length_text",
+    "memory",
+    "pixel_size",
+    "settings_of",
+    "shape",
+    "voxel",
+]
 
 
 FLATTEST = 0.1  # [nm]; no voxel is flatter than atoms
@@ -71,6 +81,15 @@ def duration(typed: str) -> float:
     if words is None or float(words[1]) == 0:
         raise click.BadParameter(f"{typed!r}: expected a time above zero, such as 2s or 100ms")
     return float(words[1]) * {"ms": 1e-3, "s": 1.0, "min": 60.0, "": 1.0}[words[2]]
+
+
+def memory(typed: str) -> int:
+    """Bytes, above zero, from 4GiB, 1.5GB or 4096MB.  Raises BadParameter."""
+    words = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)([mg])(i?)b", typed.replace(" ", "").lower())
+    n_bytes = int(float(words[1]) * (1024 if words[3] else 1000) ** {"m": 2, "g": 3}[words[2]]) if words else 0
+    if n_bytes == 0:
+        raise click.BadParameter(f"{typed!r}: expected memory with its unit, such as 4GiB or 4096MB")
+    return n_bytes
 
 
 def settings_of(pairs: Iterable[str]) -> dict[str, Any]:

@@ -30,10 +30,20 @@ COMPARED = {"device": str, "threads": int, "precision": str, "solver": str, "til
 @click.option("--coverage", type=_values.coverage, help="Fraction of the pixels, of such a model.  [default: 1/20]")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of what is simulated.")
 @click.option(
-    "--device", default="auto", show_default=True, help="cpu, cuda, tensorrt, cuda:N; auto is the fastest that opens."
+    "--device",
+    default="auto",
+    show_default=True,
+    help="cpu, cuda, tensorrt, cuda:N, torch:cpu, torch:cuda; auto is the fastest that opens.",
 )
 @click.option("--threads", type=click.IntRange(min=1), help="Threads of the processor; one for each core by default.")
 @click.option("--precision", default="fp32", show_default=True, help="fp32, or one of the model's variants.")
+@click.option(
+    "--gpu-mem",
+    "gpu_memory",
+    type=_values.memory,
+    metavar="SIZE",
+    help="Of cuda: memory for the network, such as 4GiB.",
+)
 @click.option("--tile", type=click.IntRange(min=1), metavar="PX", help="Side of a tile; the model's own by default.")
 @click.option("--batch", type=click.IntRange(min=1), help="Tiles that run together; as suits the device by default.")
 @click.option("--runs", type=click.IntRange(min=10), default=100, show_default=True, help="Of latency and throughput.")
@@ -113,7 +123,7 @@ def bench(
 def _contender(model: str, how: Mapping[str, Any]) -> Any:
     from semrt.report.benchmark import Contender
 
-    opened = {name: how[name] for name in ("device", "threads", "precision", "solver") if name in how}
+    opened = {name: how[name] for name in ("device", "threads", "precision", "solver", "gpu_memory") if name in how}
     return Contender(model, **opened, settings={name: how[name] for name in ("tile", "batch") if name in how})
 
 

@@ -10,7 +10,7 @@ import click
 
 from semrt.cli._energies import energies
 from semrt.cli._tilts import Angles
-from semrt.cli._values import pixel_size, voxel
+from semrt.cli._values import memory, pixel_size, voxel
 
 if TYPE_CHECKING:
     from semrt.backends import Session
@@ -48,10 +48,16 @@ FILE = click.Path(path_type=Path)
 @click.option("--save", "saves", metavar="NAMES", help="What goes beside a result, see above; commas between.")
 @click.option("--voxel", type=voxel, metavar="LENGTH", help="Height of the voxels of layers.  [default: 10nm]")
 @click.option(
-    "--device", default="auto", show_default=True, help="cpu, cuda, tensorrt, cuda:N; auto is the fastest that opens."
+    "--device",
+    default="auto",
+    show_default=True,
+    help="cpu, cuda, tensorrt, cuda:N, torch:cpu, torch:cuda; auto is the fastest that opens.",
 )
 @click.option("--threads", type=click.IntRange(min=1), help="Threads of the processor; one for each core by default.")
 @click.option("--precision", default="fp32", show_default=True, help="fp32, or one of the model's variants.")
+@click.option(
+    "--gpu-mem", "gpu_memory", type=memory, metavar="SIZE", help="Of cuda: memory for the network, such as 4GiB."
+)
 @click.option("--tile", type=click.IntRange(min=1), metavar="PX", help="Side of a tile; the model's own by default.")
 @click.option("--batch", type=click.IntRange(min=1), help="Tiles that run together; as suits the device by default.")
 @click.option(

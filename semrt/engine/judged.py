@@ -28,6 +28,7 @@ def open_session(
     threads: int | None = None,
     precision: str = "fp32",
     tile: int | None = None,
+    gpu_memory: int | None = None,
 ) -> Session:
     """Open a model on a device, where what other numbers mean is judged by its task; see semrt.backends.open_session.
 
@@ -35,7 +36,8 @@ def open_session(
     """
     folder = models.find(model)
     measure = _measure(Manifest.read(folder).task)
-    return backends.open_session(folder, device, threads=threads, precision=precision, tile=tile, measure=measure)
+    how: dict[str, Any] = {"tile": tile, "gpu_memory": gpu_memory, "measure": measure}
+    return backends.open_session(folder, device, threads=threads, precision=precision, **how)
 
 
 def build_engine(

@@ -40,28 +40,34 @@ def open_model(
     precision: str = "fp32",
     solver: str | None = None,
     tile: int | None = None,
+    gpu_memory: int | None = None,
 ) -> Iterator[Session | Solver]:
     """Open a model by name or folder: a session on a device, or a solver, which needs neither file nor device.
 
-    tile: that infer will be called with.
+    tile: that infer will be called with.  gpu_memory: bytes of a card that a network may take at most.
     Raises what find_model and open_session raise.
     """
-    found = find_model(model, device, precision, solver)
+    found = find_model(model, device, precision, solver, gpu_memory)
     if isinstance(found, Solver):
         yield found
     else:
-        with open_session(found, device, threads=threads, precision=precision, tile=tile) as session:
+        how: dict[str, Any] = {"tile": tile, "gpu_memory": gpu_memory}
+        with open_session(found, device, threads=threads, precision=precision, **how) as session:
             yield session
 
 
 def find_model(
-    model: str | Path, device: str = "auto", precision: str = "fp32", solver: str | None = None
+    model: str | Path,
+    device: str = "auto",
+    precision: str = "fp32",
+    solver: str | None = None,
+    gpu_memory: int | None = None,
 ) -> Path | Solver:
     """Find what is called so: a solver, or the folder of a trained model.
 
     solver: what a model calls the method that is to do its work; "network" for its network, "auto" or None for what it
         does by itself.
-    Raises ModelNotFound; InvalidOption for a device or precision that nobody knows or that a solver cannot have;
+    Raises ModelNotFound; InvalidOption for a device that nobody knows, and for what a solver cannot have;
     MissingDependency for a solver that lacks the package it needs.
     """
     if device != "auto":
@@ -82,6 +88,8 @@ def find_model(
     check_solver(str(model), found, device)
     if precision != "fp32":
         raise InvalidOption(f"precision {precision!r}: {model} is no network; leave the precision out")
+    if gpu_memory is not None:
+        raise InvalidOption(f"gpu memory: {model} is no network, and knows no limit of it; leave it out")
     return found
 
 

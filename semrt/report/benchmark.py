@@ -46,7 +46,7 @@ REPEATS = 3
 class Contender:
     """A model, and how it is opened and run.
 
-    settings: tile and batch, as engine.infer takes them.
+    gpu_memory: bytes of a card that its network may take.  settings: tile and batch, as engine.infer takes them.
     """
 
     model: str
@@ -54,6 +54,7 @@ class Contender:
     threads: int | None = None
     precision: str = "fp32"
     solver: str | None = None
+    gpu_memory: int | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -65,7 +66,13 @@ class Contender:
     def opened(self) -> Iterator[Session | Solver]:
         """The model, as engine.open_model opens it."""
         with engine.open_model(
-            self.model, self.device, threads=self.threads, precision=self.precision, solver=self.solver
+            self.model,
+            self.device,
+            threads=self.threads,
+            precision=self.precision,
+            solver=self.solver,
+            tile=self.settings.get("tile"),
+            gpu_memory=self.gpu_memory,
         ) as found:
             yield found
 
