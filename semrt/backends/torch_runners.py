@@ -99,7 +99,7 @@ class _Recorded:
 
     def __init__(self, graph: TorchGraph, shape: tuple[int, ...], place: torch.device) -> None:
         self._stream = torch.cuda.Stream(place)  # type: ignore[no-untyped-call]
-        self._sent = torch.empty(shape, pin_memory=True)
+        self._sent = _page_locked(shape)
         self._input = torch.zeros(shape, device=place)
         self._stream.wait_stream(torch.cuda.current_stream(place))
         # TF32 has ten bits of mantissa, and is what convolutions take by default.
@@ -110,7 +110,7 @@ class _Recorded:
             self._graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(self._graph, stream=self._stream, capture_error_mode="thread_local"):
                 self._output = graph(self._input)
-        self._got = torch.empty(self._output.shape, pin_memory=True)
+        self._got = _page_locked(tuple(self._output.shape))
 
     def run(self, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
         """Run a batch of this shape."""
@@ -121,3 +121,7 @@ class _Recorded:
             self._got.copy_(self._output, non_blocking=True)
         self._stream.synchronize()
         return np.array(self._got.numpy())  # a copy: the next run writes over it
+
+
+def _page_locked(shape: tuple[int, ...]) -> torch.Tensor:
+    return torch.empty(shape, pin_memory=True)
