@@ -42,11 +42,23 @@ def model_card(manifest: Manifest) -> str:
             "## Precision",
             f"* fp32: relative RMS {manifest.figures['onnx_to_torch']['relative_rms']:.1e} to the network in PyTorch.",
             *(
-                f"* {name}: relative RMS {variant['relative_rms']:.1e}; weights {_text(variant['dtypes'])}."
+                f"* {name}: relative RMS {variant['relative_rms']:.1e}; weights {_text(variant['dtypes'])}"
+                f"{_calibration(variant)}."
                 for name, variant in manifest.variants.items()
             ),
             "",
         ]
+    )
+
+
+def _calibration(variant: Mapping[str, Any]) -> str:
+    if "calibration" not in variant:
+        return ""
+    told = variant["calibration"]
+    kept = ", ".join(told["left_in_float32"]) or "none"
+    return (
+        f"; activations {told['activations']} within {told['method']} of {told['samples']} samples; convolutions left "
+        f"in float32: {kept}"
     )
 
 

@@ -10,14 +10,17 @@ import numpy as np
 import torch
 
 from semrt.errors import InvalidOption, ModelDamaged, SemrtError
-from semrt.models import REFERENCE, Reference
+from semrt.models import REFERENCE
 from semrt.models.manifest import MANIFEST, Manifest
 from semrt_export import recipes
 from semrt_export.evaluate import Evaluation, Run, onnx_run
 from semrt_export.half_precision import dtype_shares, half_precision
+from semrt_export.int8_variant import int8_variant
 from semrt_export.model_card import model_card
+from semrt_export.model_folder import CARD, write_model
 from semrt_export.run_folder import RunFolder, load
 from semrt_export.to_onnx import INPUT, OPSET, OUTPUT, to_onnx, verify
+from semrt_export.unseen import FIRST_UNSEEN, reference_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -27,11 +30,8 @@ if TYPE_CHECKING:
 
     from semrt_export.train import Recipe
 
-__all__ = ["publish", "reference_of"]
+__all__ = ["publish"]
 
-CARD = "CARD.md"
-FIRST_UNSEEN = 10**8  # index of samples that no training run reaches
-REFERENCE_SIDE = 128  # px of the test tensors that go with a model
 HALF_PRECISION_LIMIT = 1e-2  # relative RMS: a tenth of what noise leaves of any sample
 
 
@@ -52,6 +52,7 @@ def publish(
     *,
     version: str = "1",
     images_credit: str = "",
+    int8: bool = False,
     force: bool = False,
     threads: int = 0,
     report: Callable[[str], None] = print,
@@ -59,8 +60,8 @@ def publish(
     """Export the best weights of a run to the model folder `target`, with what they do on held-out data.
 
     images_credit: whose the real training images are, and under which licence; needed where some were used.
-    force: replace a model that does better on the same held-out data.
-    Raises InputNotFound (no run there), InvalidOption (no credit), SemrtError (the graph differs from the network, the
+    int8: with a variant in int8 too.  force: replace a model that does better on the same held-out data.
+    Raises InputNotFound (no run there), InvalidOption (no credit), SemrtError (a graph differs from the network, the
     recipe does not accept it, or the model there is better).
     """
     run = RunFolder(run_folder)
@@ -72,7 +73,8 @@ def publish(
     network.load_state_dict(progress["network"])
     graphs = _exported(network, recipe)
     report(f"RMS gap to the network: fp32 {graphs.gap['relative_rms']:.2g}, fp16 {graphs.half_gap['relative_rms']:.2g}")
-    tensors = reference_of(recipe, onnx_run(graphs.full), network.multiple).to_bytes()
+    reference = reference_of(recipe, onnx_run(graphs.full), network.multiple)
+    tensors = reference.to_bytes()
     held_out = recipe.held_out()
     evaluation = recipe.evaluate(onnx_run(graphs.full, threads=threads), held_out)
     report(f"held out, by ONNX Runtime: {evaluation}")
@@ -80,6 +82,12 @@ def publish(
         raise SemrtError(f"{run_folder}: not good enough to publish: {objection}")
     if not force:
         _refuse_worse(recipe, evaluation, held_out, target, threads)
+    files = {f"{recipe.name}.onnx": graphs.full, f"{recipe.name}.fp16.onnx": graphs.half, REFERENCE: tensors}
+    variants = {"fp16": _half_entry(recipe, graphs)}
+    if int8:
+        variant = int8_variant(recipe, graphs.full, network.multiple, reference, report=report)
+        variants["int8"] = variant.entry
+        files[variant.entry["onnx"]] = variant.onnx
     manifest = Manifest(
         name=recipe.name,
         version=version,
@@ -96,39 +104,15 @@ def publish(
         opset=OPSET,
         normalisation=recipe.normalisation,
         domain=recipe.domain(),
-        variants={
-            "fp16": {
-                "onnx": f"{recipe.name}.fp16.onnx",
-                "sha256": hashlib.sha256(graphs.half).hexdigest(),
-                "relative_rms": graphs.half_gap["relative_rms"],
-                "dtypes": graphs.half_dtypes,
-            }
-        },
+        variants=variants,
         reference={"file": REFERENCE, "sha256": hashlib.sha256(tensors).hexdigest()},
         training=_training(recipe, config, progress, network, images_credit) | {"curve": _curve(run)},
         figures={"score": round(evaluation.score, 4), "held_out": list(evaluation.table), "onnx_to_torch": graphs.gap},
         licence="Apache-2.0",
     )
-    _write(target, manifest, graphs, tensors, model_card(manifest))
+    write_model(target, manifest, files | {CARD: model_card(manifest).encode()})
     report(f"{target}: {recipe.name} {version}, score {evaluation.score:.3f}")
     return manifest
-
-
-def reference_of(recipe: Recipe, run: Run, multiple: int) -> Reference:
-    """Two samples that no training drew, about REFERENCE_SIDE px wide, and what the network makes of them.
-
-    run: the exported graph in single precision.
-    """
-    make = recipe.sample_maker()
-    samples = [make(FIRST_UNSEEN + 100 + number) for number in range(2)]
-    sides = [min(REFERENCE_SIDE, *(sample.inputs.shape[axis] for sample in samples)) for axis in (-2, -1)]
-    h, w = (side // multiple * multiple for side in sides)
-    halves = np.stack([sample.inputs[..., :h, :w] for sample in samples]).astype(np.float16)
-    channels = halves.astype(np.float32)
-    estimate = run(channels)
-    targets = np.stack([sample.target[..., :h, :w] for sample in samples])
-    fits = targets.shape == estimate.shape
-    return Reference(channels, estimate, targets.astype(np.float16).astype(np.float32) if fits else None)
 
 
 def _exported(network: Any, recipe: Recipe) -> _Graphs:
@@ -144,6 +128,15 @@ def _exported(network: Any, recipe: Recipe) -> _Graphs:
         verify(reference, onnx_run(half_bytes), inputs, limit=_half_precision_limit(recipe)),
         dtype_shares(half),
     )
+
+
+def _half_entry(recipe: Recipe, graphs: _Graphs) -> dict[str, Any]:
+    return {
+        "onnx": f"{recipe.name}.fp16.onnx",
+        "sha256": hashlib.sha256(graphs.half).hexdigest(),
+        "relative_rms": graphs.half_gap["relative_rms"],
+        "dtypes": graphs.half_dtypes,
+    }
 
 
 def _half_precision_limit(recipe: Recipe) -> float:
@@ -208,20 +201,3 @@ def _curve(run: RunFolder) -> list[dict[str, float]]:
         {"steps": int(row["step"]), "minutes": round(row["seconds"] / 60, 1), "score": round(row["score"], 3)}
         for row in run.rows("held_out")
     ]
-
-
-def _write(target: Path, manifest: Manifest, graphs: _Graphs, tensors: bytes, card: str) -> None:
-    """The manifest comes last: until it is there, what is in the folder is no model, or refuses by its hash."""
-    target.mkdir(parents=True, exist_ok=True)
-    files = {
-        manifest.onnx: graphs.full,
-        manifest.variants["fp16"]["onnx"]: graphs.half,
-        REFERENCE: tensors,
-        CARD: card.encode(),
-    }
-    for name, content in files.items():
-        partial = target / f".{name}.partial"
-        partial.write_bytes(content)
-        partial.replace(target / name)
-    manifest.write(target)
-    Manifest.read(target).verify(target)

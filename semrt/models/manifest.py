@@ -29,7 +29,8 @@ class Manifest:
     tile [px]: the side that the model was tuned for, a multiple of `multiple`; halo [px]: reach of its receptive field.
     batch: the numbers of tiles that one call may take, ascending from 1; each further shape costs a GPU a new search.
     domain: what it was trained on: coverage (low, high), largest_gap [px], patterns, and what else its task asks.
-    variants: precision -> {onnx, sha256, relative_rms (gap to the reference), dtypes (share of each)}.
+    variants: precision -> {onnx, sha256, relative_rms (gap to the reference), dtypes (share of each)}, and of int8 its
+        calibration {samples, first_sample, method, activations, left_in_float32}.
     reference: {file, sha256} of the test tensors beside it; empty where there are none.
 
     Raises InvalidValue.
@@ -142,6 +143,10 @@ class Manifest:
         """Give file name and sha256 of the graph at a precision; raises InvalidOption."""
         if precision == "fp32":
             return self.onnx, self.sha256
+        if precision == "int8" and precision not in self.variants:
+            there = ", ".join(["fp32", *self.variants])
+            cure = f"`semrt quantise {self.name} -o FOLDER` makes a model that has it"
+            raise InvalidOption(f"{self.name}: has no precision 'int8', but {there}; {cure}")
         if precision not in self.variants:
             raise InvalidOption.unknown(f"{self.name}: precision", precision, ["fp32", *self.variants])
         variant = self.variants[precision]

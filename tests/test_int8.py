@@ -1,0 +1,261 @@
+"""Networks in whole numbers: what they cost, which convolutions stay out, and what carries them."""
+
+import json
+
+import numpy as np
+import onnx
+import pytest
+from click.testing import CliRunner
+from onnx import helper, numpy_helper
+
+from command import fails, run
+from semrt import engine
+from semrt.backends.gate import LIMITS, Lost
+from semrt.errors import InvalidOption, ModelUnsuitable, SemrtError
+from semrt.models import Manifest, Reference
+from semrt_export import int8_variant as variants
+from semrt_export import recipes
+from semrt_export.cli import quantise as quantise_command
+from semrt_export.data.pool import Sample, SamplePool
+from semrt_export.eight_bits import convolutions, eight_bits, tensor_ranges, weight_shares
+from semrt_export.evaluate import onnx_run
+from semrt_export.int8_variant import int8_variant
+from semrt_export.publish import publish
+from semrt_export.quantise import quantise
+from semrt_export.run_folder import RunFolder
+from semrt_export.schedule import Budget
+from semrt_export.train import train
+from semrt_export.unseen import reference_of
+from standin_toolchain import CARD
+from tiny_models import graph
+from toy_recipe import ToyRecipe
+
+
+def quiet(line):
+    pass
+
+
+def two_convolutions(gains=(1.0, 1.0)):
+    """The mean of 3 x 3 px twice, with a Relu between: the second one multiplies by the second gain."""
+    box = np.full((1, 1, 3, 3), 1 / 9, np.float32)
+    nodes = [
+        helper.make_node("Conv", ["x", "a", "b"], ["p"], name="first", pads=[1] * 4),
+        helper.make_node("Relu", ["p"], ["q"], name="bend"),
+        helper.make_node("Conv", ["q", "c", "d"], ["y"], name="second", pads=[1] * 4),
+    ]
+    zero = np.zeros(1, np.float32)
+    return onnx.load_from_string(
+        graph(nodes, {"a": gains[0] * box, "b": zero, "c": gains[1] * box, "d": zero}, channels=1)
+    )
+
+
+def tiles(n=4, side=32, seed=0):
+    return [np.random.default_rng((seed, k)).random((1, 1, side, side), np.float32) for k in range(n)]
+
+
+def relative(one, other):
+    return float(np.sqrt(np.mean((one - other) ** 2) / np.mean(other**2)))
+
+
+def made(**how):
+    full = two_convolutions()
+    return eight_bits(full, tensor_ranges(full, tiles())["extremes"][how.get("signed", False)], **how)
+
+
+def test_ranges_are_what_the_tensors_hold_and_zero():
+    extremes, widest = tensor_ranges(two_convolutions(), [np.full((1, 1, 8, 8), 2.0, np.float32)])["extremes"]
+    # A constant of 2 stays 2 within the image, and is 4/9 of it at the corners, whose mean has 4 of 9 px.
+    assert extremes["x"] == (0, 2)
+    assert extremes["p"] == pytest.approx((0, 2))
+    assert extremes["y"] == pytest.approx((0, 2))
+    assert widest["x"] == (-2, 2)
+
+
+def test_the_range_of_least_error_gives_rare_values_up():
+    values = np.random.default_rng(0).laplace(size=(10, 1, 1, 90, 90)).astype(np.float32)  # e^-|x|/2
+    found = tensor_ranges(two_convolutions(), values)
+
+    def error(low, high):
+        step = (high - low) / 255
+        clipped = np.clip(np.rint(values / step), np.rint(low / step), np.rint(high / step))
+        return np.mean((clipped * step - values) ** 2)
+
+    extremes, least = (found[name][0]["x"] for name in ("extremes", "least error"))
+    assert extremes == (values.min(), values.max())
+    assert least[1] < extremes[1]
+    assert error(*least) < error(*extremes)
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_whole_numbers_are_as_near_as_256_steps_allow(signed):
+    full, small = two_convolutions(), made(signed=signed)
+    (image,) = tiles(1, seed=1)
+    error = relative(onnx_run(small.SerializeToString())(image), onnx_run(full.SerializeToString())(image))
+    # Three tensors in steps of 1/255 (signed: 1/127) of about twice their mean: 3 roundings of at most half a step.
+    assert 0 < error < 3 * (1 / 127 if signed else 1 / 255)
+
+
+def test_weights_are_int8_channel_by_channel_and_what_is_left_out_stays_float():
+    assert convolutions(two_convolutions()) == ["first", "second"]
+    # Nine weights and a bias each.
+    assert weight_shares(made()) == {"int32": 0.1, "int8": 0.9}
+    assert weight_shares(made(left_out=["second"])) == {"float32": 0.5, "int32": 0.05, "int8": 0.45}
+    assert weight_shares(two_convolutions()) == {"float32": 1.0}
+    kept = {weight.name: numpy_helper.to_array(weight) for weight in made(left_out=["second"]).graph.initializer}
+    assert kept["c"].dtype == np.float32
+    assert np.ndim(kept["a_scale"]) == 1
+
+
+def test_for_tensorrt_every_zero_is_zero_and_biases_stay_float():
+    small = made(signed=True)
+    types = {weight.name: numpy_helper.to_array(weight) for weight in small.graph.initializer}
+    zeros = [node.input[2] for node in small.graph.node if node.op_type in ("QuantizeLinear", "DequantizeLinear")]
+    assert zeros
+    assert all(types[name].dtype == np.int8 and not types[name].any() for name in zeros)
+    assert weight_shares(small) == {"float32": 0.1, "int8": 0.9}
+
+
+# The search
+
+
+class Boxes(ToyRecipe):
+    """Any graph, with noise for samples."""
+
+    def sample_maker(self):
+        return noise
+
+
+def noise(index):
+    sharp = np.random.default_rng(index).random((1, 16, 16), np.float32)
+    return Sample(sharp, sharp)
+
+
+def search(full, **how):
+    full = full.SerializeToString()
+    reference = reference_of(Boxes(), onnx_run(full), 2)
+    return int8_variant(Boxes(), full, 2, reference, report=quiet, samples=4, **how)
+
+
+def test_a_graph_that_is_near_enough_is_int8_throughout_and_says_how_it_was_made():
+    entry = search(two_convolutions()).entry
+    assert entry["relative_rms"] < LIMITS["int8"]
+    assert entry["dtypes"] == {"int32": 0.1, "int8": 0.9}
+    told = entry["calibration"]
+    assert (told["samples"], told["activations"], told["left_in_float32"]) == (4, "uint8", [])
+    assert told["method"] in ("extremes", "least error")
+
+
+def spoiling(full, name):
+    """The graph with a channel beside that widens the range of what `name` gives, so that its steps become coarse."""
+    spoiled = onnx.ModelProto.FromString(full.SerializeToString())
+    (node,) = (node for node in spoiled.graph.node if node.name == name)
+    bias = next(weight for weight in spoiled.graph.initializer if weight.name == node.input[2])
+    bias.CopyFrom(numpy_helper.from_array(np.full(1, 300, np.float32), bias.name))
+    back = helper.make_node("Add", ["wide", "less"], ["y"], name="back")
+    spoiled.graph.initializer.append(numpy_helper.from_array(np.full(1, -300, np.float32), "less"))
+    node.output[0] = "wide"
+    spoiled.graph.node.append(back)
+    return spoiled
+
+
+def test_the_convolution_that_costs_most_is_left_in_float():
+    # The last one gives values about 300, of which 1/255 is a step, and 300 are taken off again.
+    variant = search(spoiling(two_convolutions(), "second"))
+    assert variant.entry["calibration"]["left_in_float32"] == ["second"]
+    assert variant.entry["relative_rms"] < LIMITS["int8"]
+
+
+def test_what_is_wrong_for_the_task_alone_is_left_out_or_refused(monkeypatch):
+    """A task to which any rounding at all is a loss."""
+
+    class Strict:
+        @staticmethod
+        def lost(estimate, reference):
+            return Lost(float(np.abs(estimate - reference.estimate).max()), 1e-7, "any difference")
+
+    monkeypatch.setitem(variants.TASKS, "toy", "")
+    monkeypatch.setattr(variants, "find_task", lambda name: Strict)
+    with pytest.raises(SemrtError, match=r"too far from the graph with half of its convolutions in float32.*any diff"):
+        search(two_convolutions())
+
+
+# Commands
+
+
+@pytest.fixture(scope="module")
+def toy_run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run") / "toy"
+    list(SamplePool(folder / "pool", 12).fill(ToyRecipe().sample_maker(), 12))
+    train(ToyRecipe(), folder, budget=Budget(steps=60), workers=0, report=quiet)
+    assert RunFolder(folder).best.exists()
+    return folder
+
+
+@pytest.fixture
+def known(monkeypatch):
+    monkeypatch.setitem(recipes.RECIPES, "toy", "toy_recipe:ToyRecipe")
+
+
+def test_export_writes_a_variant_that_runs_wherever_fp16_does(toy_run, tmp_path, known):
+    manifest = publish(toy_run, tmp_path / "model", int8=True, report=quiet)
+    assert list(manifest.variants) == ["fp16", "int8"]
+    assert manifest.variants["int8"]["onnx"] == "toy.int8.onnx"
+    manifest.verify(tmp_path / "model")
+    with engine.open_session(tmp_path / "model", "cpu", precision="int8") as session:
+        assert session.precision == "int8"
+        assert "relative RMS" in session.reason
+        assert f"at most {LIMITS['int8']:g}" in session.reason
+        assert session.sha256 == manifest.variants["int8"]["sha256"]
+    card = (tmp_path / "model" / "CARD.md").read_text(encoding="utf-8")
+    assert "* int8: relative RMS" in card
+    assert "activations uint8 within" in card
+
+
+def test_a_model_that_is_there_gets_a_variant_and_keeps_all_else(toy_run, tmp_path, known):
+    before = publish(toy_run, tmp_path / "model", report=quiet)
+    after = quantise(tmp_path / "model", tmp_path / "other", report=quiet)
+    assert list(after.variants) == ["fp16", "int8"]
+    assert Manifest.read(tmp_path / "model") == before  # untouched
+    assert (after.sha256, after.reference, after.training) == (before.sha256, before.reference, before.training)
+    again = quantise(tmp_path / "other", tmp_path / "other", report=quiet)  # in place, and the same again
+    assert again == after
+    Manifest.read(tmp_path / "other").verify(tmp_path / "other")
+
+
+def test_the_command_says_what_it_does_and_refuses_what_it_cannot(toy_run, tmp_path, known):
+    publish(toy_run, tmp_path / "model", report=quiet)
+    arguments = [str(tmp_path / "model"), "-o", str(tmp_path / "other"), "--signed", "--samples", "4"]
+    done = CliRunner().invoke(quantise_command, arguments)
+    assert done.exit_code == 0, done.output
+    assert "times as fast as fp32 on this processor" in done.output
+    told = json.loads((tmp_path / "other" / "semrt.json").read_text(encoding="utf-8"))["variants"]["int8"]
+    assert (told["calibration"]["activations"], told["calibration"]["samples"]) == ("int8", 4)
+    strange = {**json.loads((tmp_path / "model" / "semrt.json").read_text(encoding="utf-8")), "name": "strange"}
+    (tmp_path / "model" / "semrt.json").write_text(json.dumps(strange), encoding="utf-8")
+    with pytest.raises(ModelUnsuitable, match="strange: made by no recipe here"):
+        quantise(tmp_path / "model", tmp_path / "third", report=quiet)
+    assert not (tmp_path / "third").exists()
+
+
+def test_a_model_without_test_tensors_is_refused(toy_run, tmp_path, known):
+    publish(toy_run, tmp_path / "model", report=quiet)
+    path = tmp_path / "model" / "semrt.json"
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | {"reference": {}}), encoding="utf-8")
+    assert Reference.read(tmp_path / "model", Manifest.read(tmp_path / "model")) is None
+    with pytest.raises(ModelUnsuitable, match="no test tensors to compare int8 with; export it again"):
+        quantise(tmp_path / "model", tmp_path / "other", report=quiet)
+
+
+def test_a_model_without_the_variant_says_what_it_has_and_how_to_make_one(tmp_path):
+    with pytest.raises(InvalidOption, match=r"columns: has no precision 'int8', but fp32, fp16; `semrt quantise col"):
+        engine.open_session("columns", "cpu", precision="int8")
+    image = tmp_path / "image.npy"
+    np.save(image, np.zeros((32, 32), np.float32))
+    assert fails(run("infer", "columns", image, "--precision", "int8", "-o", tmp_path), 2, "has no precision 'int8'")
+
+
+def test_what_is_for_processors_is_not_given_to_tensorrt(toy_run, tmp_path, known):
+    publish(toy_run, tmp_path / "model", int8=True, report=quiet)
+    manifest = Manifest.read(tmp_path / "model")
+    with pytest.raises(ModelUnsuitable, match=r"int8 is for processors, not for TensorRT; run: semrt quantise .*--sig"):
+        engine.build_engine(tmp_path / "model", manifest, CARD, precision="int8")
