@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
-import subprocess
 import sys
 from dataclasses import dataclass
 from importlib import import_module, metadata
@@ -13,10 +11,13 @@ from typing import TYPE_CHECKING, Literal
 
 import semrt
 from semrt.errors import CacheUnusable, DeviceUnavailable, MissingDependency, ModelUnsuitable, OutOfMemory, SemrtError
+from semrt.report.graphics import CUDA, OLDEST_DRIVER, cards, libraries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+    from semrt.report.graphics import Libraries
 
 __all__ = ["Finding", "diagnose"]
 
@@ -29,10 +30,22 @@ EXTRAS = {
     "tensorrt": "trt",
     "zarr": "scale",
 }
-RUNTIMES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino")
+RUNTIMES = (
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "onnxruntime-directml",
+    "onnxruntime-openvino",
+    "onnxruntime-qnn",
+    "onnxruntime-training",
+    "ort-nightly",
+    "ort-nightly-gpu",
+)
 OPENCVS = ("opencv-python-headless", "opencv-python", "opencv-contrib-python-headless", "opencv-contrib-python")
 REINSTALL = "pip install --force-reinstall --no-deps semrt"
 TENSORRT = 'pip install --extra-index-url https://pypi.nvidia.com "semrt[trt]"'
+CPU = 'pip install "semrt[cpu]"'
+OWN_CACHE = "semrt cache clear, or set SEMRT_CACHE to a folder of your own"
+DRIVER = "install the NVIDIA driver"
 GPU = 'pip uninstall -y onnxruntime onnxruntime-gpu && pip install "semrt[gpu]"'
 
 
@@ -57,13 +70,15 @@ def diagnose() -> Iterator[Finding]:
     yield _core()
     yield _packages()
     yield _extras()
-    yield _one_of("onnxruntime", "onnxruntime", RUNTIMES, GPU if _cards() else 'pip install "semrt[cpu]"')
+    there = cards()
+    yield _one_of("onnxruntime", "onnxruntime", RUNTIMES, GPU if there else CPU)
     yield _one_of("opencv", "cv2", OPENCVS, "pip install --force-reinstall opencv-python-headless")
     yield _processor()
-    cards = _cards()
-    yield Finding("graphics", "ok", "; ".join(cards) or "no NVIDIA driver answers; networks run on the processor")
-    yield from _tensorrt(has_card=bool(cards))
-    yield from _models_and_devices(has_card=bool(cards))
+    yield Finding("graphics", "ok", "; ".join(there) or "no NVIDIA driver answers; networks run on the processor")
+    if there or _version("onnxruntime-gpu"):
+        yield _cuda(libraries())
+    yield from _tensorrt(has_card=bool(there))
+    yield from _models_and_devices(has_card=bool(there))
 
 
 def _core() -> Finding:
@@ -108,26 +123,24 @@ def _one_of(what: str, module: str, distributions: Sequence[str], cure: str) -> 
 
 def _processor() -> Finding:
     from semrt.backends.cores import physical_cores
-    from semrt.kernels import thread_count
+    from semrt.kernels import cpu_quota, thread_count
 
     usable = thread_count(None)
     physical = physical_cores()
     cores = f", {physical} physical" if physical else ""
-    detail = f"{os.cpu_count()} logical cores, {usable} of them for semrt{cores}"
+    quota = cpu_quota()
+    limit = f", time for {quota} by the quota of its container" if quota else ""
+    detail = f"{os.cpu_count()} logical cores, {usable} of them for semrt{cores}{limit}"
     return Finding("processor", "ok", detail)
 
 
-def _cards() -> list[str]:
-    """Name, driver and memory of each NVIDIA card, by the driver's own tool."""
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return []
-    query = [tool, "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
-    try:
-        answer = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return []  # the tool is there, but no driver answers it: the same as no card
-    return [line.strip() for line in answer.stdout.splitlines() if line.strip()]
+def _cuda(found: Libraries) -> Finding:
+    """What ONNX Runtime needs of CUDA; of use with a card alone, and needed by nobody."""
+    if found.too_old:
+        return Finding("cuda", "note", f"{found}, and {CUDA}.0 is needed", f"{DRIVER} {OLDEST_DRIVER} or newer")
+    if found.driver is None:
+        return Finding("cuda", "note", f"{found}, and no driver", f"{DRIVER} {OLDEST_DRIVER} or newer")
+    return Finding("cuda", "note" if found.missing else "ok", str(found), GPU if found.missing else "")
 
 
 def _tensorrt(*, has_card: bool) -> Iterator[Finding]:
@@ -147,7 +160,7 @@ def _tensorrt(*, has_card: bool) -> Iterator[Finding]:
     except DeviceUnavailable as error:
         yield Finding("tensorrt", "note", error.cause, error.cure.removeprefix("run: "))
     except (MissingDependency, CacheUnusable) as error:
-        yield Finding("tensorrt", "note", str(error), TENSORRT if isinstance(error, MissingDependency) else "")
+        yield Finding("tensorrt", "note", str(error), TENSORRT if isinstance(error, MissingDependency) else OWN_CACHE)
     else:
         cure = "" if engines else "semrt build MODEL"
         detail = f"{there.version} on {there.gpu}, compute capability {there.capability}; engines built: {engines}"
@@ -155,15 +168,18 @@ def _tensorrt(*, has_card: bool) -> Iterator[Finding]:
 
 
 def _models_and_devices(*, has_card: bool) -> Iterator[Finding]:
-    from semrt.models import Manifest, available
+    from semrt.backends import tensorrt
+    from semrt.models import Manifest, available, shipped
 
     whole: list[Path] = []
+    ours = shipped()
     for name, folder in available().items():
         try:
             manifest = Manifest.read(folder)
             manifest.verify(folder)
         except SemrtError as error:
-            yield Finding(f"model {name}", "fault", str(error), f"semrt models verify {name}")
+            cure = REINSTALL if name in ours else f"semrt models verify {name}, which names what to copy again"
+            yield Finding(f"model {name}", "fault", str(error), cure)
         else:
             whole.append(folder)
             yield Finding(f"model {name}", "ok", f"{manifest.version}, every file as its manifest describes it")
@@ -173,6 +189,9 @@ def _models_and_devices(*, has_card: bool) -> Iterator[Finding]:
     yield _tried("cpu", whole[0], without="fault")
     if has_card:
         yield _tried("cuda:0", whole[0], without="note")
+    built = [folder for folder in whole if tensorrt.has_engine(Manifest.read(folder), "fp32")]
+    if built:
+        yield _tried("tensorrt", built[0], without="note")
     if _version("torch") and _version("onnx"):
         yield _tried("torch:cuda" if has_card else "torch:cpu", whole[0], without="note")
 
@@ -188,7 +207,8 @@ def _tried(device: str, folder: Path, *, without: Literal["note", "fault"]) -> F
             seconds = warm_up(session)
             detail = f"{session.runtime} ran {session.manifest.name} on {session.device}, first tile {seconds:.2f} s"
     except (DeviceUnavailable, MissingDependency, ModelUnsuitable, OutOfMemory) as error:
-        cure = {"cpu": 'pip install "semrt[cpu]"', "cuda:0": GPU}.get(device, 'pip install "semrt[torch]"')
+        cures = {"cpu": CPU, "cuda:0": GPU, "tensorrt": f"semrt build {folder.name}"}
+        cure = cures.get(device, 'pip install "semrt[torch]"')
         return Finding(what, without, str(error), cure)
     return Finding(what, "ok", detail)
 
