@@ -78,6 +78,11 @@ KERNEL = {"k": RANDOM.standard_normal((4, 2, 3, 3)).astype(np.float32), "b": RAN
 SINGLE = {"k": RANDOM.standard_normal((4, 1, 3, 2)).astype(np.float32)}
 
 
+EIGHT = RANDOM.integers(-128, 128, (3, 2, 4, 5)).astype(np.int8)
+SCALES, ZEROS = np.float32([0.01, 0.2, 0.03]), np.int8([0, -7, 100])
+HALVES = np.arange(-24, 24, dtype=np.float32).reshape(1, 2, 4, 6) / 2
+
+
 def whole(*values):
     return np.array(values, np.int64)
 
@@ -102,12 +107,19 @@ CASES = {
         {"c4": RANDOM.random((2, 8, 3, 5)).astype(np.float32)},
         {"blocksize": 2, "mode": "CRD"},
     ),
+    "DequantizeLinear": ("i s z", {"i": EIGHT, "s": np.float32(0.1), "z": np.int8(-3)}, {}),
+    "DequantizeLinear, for each of the first": ("i s z", {"i": EIGHT, "s": SCALES, "z": ZEROS}, {"axis": 0}),
+    "DequantizeLinear, of sums": ("i s", {"i": EIGHT.astype(np.int32) << 22, "s": np.float32(1e-6)}, {}),
     "Exp": ("x", {}, {}),
     "Gather": ("x i", {"i": whole(1, -2, 1)}, {"axis": 1}),
     "Gather, from the last axis": ("x i", {"i": whole(3)}, {"axis": -1}),
     "LeakyRelu": ("x", {}, {"alpha": 0.2}),
     "LeakyRelu, as usual": ("x", {}, {}),
     "Mul": ("x c", {"c": RANDOM.standard_normal((2, 1, 1)).astype(np.float32)}, {}),
+    "QuantizeLinear": ("x s z", {"s": np.float32(0.01), "z": np.int8(5)}, {}),
+    "QuantizeLinear, halves": ("x4 s z", {"x4": HALVES, "s": np.float32(1), "z": np.uint8(9)}, {}),
+    "QuantizeLinear, from zero": ("x s", {"s": np.float32(0.02)}, {}),
+    "QuantizeLinear, for each channel": ("x s z", {"s": SCALES[:2], "z": ZEROS[:2]}, {"axis": 1}),
     "Relu": ("x", {}, {}),
     "Sigmoid": ("x", {}, {}),
     "Slice": ("x s e a t", {"s": whole(-9, 1), "e": whole(1 << 60, -2), "a": whole(3, 2), "t": whole(2, 3)}, {}),
@@ -160,6 +172,7 @@ def test_every_operator_has_been_compared():
         ("Cast", "x", {}, {"to": 7}, "operator Cast to type 7"),
         ("Conv", "x k b", KERNEL, {"auto_pad": "SAME_UPPER"}, "operator Conv with auto_pad"),
         ("Slice", "x s e a t", dict(zip("seat", map(whole, (7, 0, 3, -1)), strict=True)), {}, "Slice backwards"),
+        ("QuantizeLinear", "x s", {"s": np.float32(1)}, {"saturate": 0}, "operator QuantizeLinear with saturate"),
         ("Clip", "x x", {}, {}, "operator Clip with parameters that the graph computes"),
         ("Clip", "x  hi", {"hi": np.float32(1)}, {}, "operator Clip with an input left out"),
     ],

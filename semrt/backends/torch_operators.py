@@ -107,6 +107,18 @@ def _depth_to_space(node: Node) -> Compute:
     return apart
 
 
+def _dequantize_linear(node: Node) -> Compute:
+    axis = _axis_of_scales(node)
+
+    def widened(x: torch.Tensor, scale: torch.Tensor, zero: torch.Tensor | None = None) -> torch.Tensor:
+        steps = x.to(torch.int32)
+        if zero is not None:
+            steps = steps - _along(zero.to(torch.int32), axis, x.ndim)
+        return steps.to(scale.dtype) * _along(scale, axis, x.ndim)
+
+    return widened
+
+
 def _gather(node: Node) -> Compute:
     axis = node.attributes.get("axis", 0)
     return lambda x, places: x[(slice(None),) * (axis % x.ndim) + (places,)]
@@ -115,6 +127,18 @@ def _gather(node: Node) -> Compute:
 def _leaky_relu(node: Node) -> Compute:
     slope = node.attributes.get("alpha", 0.01)
     return lambda x: functional.leaky_relu(x, slope)
+
+
+def _quantize_linear(node: Node) -> Compute:
+    axis = _axis_of_scales(node)
+
+    def narrowed(x: torch.Tensor, scale: torch.Tensor, zero: torch.Tensor | None = None) -> torch.Tensor:
+        zero = torch.zeros((), dtype=torch.uint8, device=x.device) if zero is None else zero
+        limits = torch.iinfo(zero.dtype)
+        steps = torch.round(x / _along(scale, axis, x.ndim)) + _along(zero, axis, x.ndim)
+        return torch.clamp(steps, limits.min, limits.max).to(zero.dtype)
+
+    return narrowed
 
 
 def _slice(node: Node) -> Compute:
@@ -149,6 +173,22 @@ def _split(node: Node) -> Compute:
     return lambda x: torch.tensor_split(x, node.n_outputs, axis)
 
 
+def _axis_of_scales(node: Node) -> int:
+    if others := set(node.attributes) - {"axis"}:
+        raise node.refuse(f"with {', '.join(sorted(others))}")
+    axis: int = node.attributes.get("axis", 1)
+    return axis
+
+
+def _along(values: torch.Tensor, axis: int, n_axes: int) -> torch.Tensor:
+    """One value for all, or one for each place of an axis, in a shape that goes with a tensor of so many axes."""
+    if values.numel() == 1:
+        return values.reshape(())
+    shape = [1] * n_axes
+    shape[axis] = -1
+    return values.reshape(shape)
+
+
 def _plain(function: Compute) -> Callable[[Node], Compute]:
     return lambda node: function
 
@@ -160,10 +200,12 @@ OPERATORS: dict[str, Callable[[Node], Compute]] = {
     "Concat": _concat,
     "Conv": _conv,
     "DepthToSpace": _depth_to_space,
+    "DequantizeLinear": _dequantize_linear,
     "Exp": _plain(torch.exp),
     "Gather": _gather,
     "LeakyRelu": _leaky_relu,
     "Mul": _plain(torch.mul),
+    "QuantizeLinear": _quantize_linear,
     "Relu": _plain(functional.relu),
     "Sigmoid": _plain(torch.sigmoid),
     "Slice": _slice,
