@@ -1,7 +1,10 @@
 """Tilt series and tomograms small enough for tests, with the truth."""
 
+import mrcfile
 import numpy as np
 
+from command import run
+from semrt import io
 from semrt.data import TiltSeries, Tomogram
 from semrt.physics.tilt import TiltGeometry
 from semrt.physics.tilt_solvers import sirt, wbp
@@ -43,3 +46,30 @@ def iterated(of, **known):
 def off(found, true):
     """Root mean square error."""
     return float(np.sqrt(np.mean((found - true) ** 2)))
+
+
+def mrc(path, pixels, *, voxel=5.0, origin=None):
+    """A file as other programs write it: voxels in Å, no metadata."""
+    with mrcfile.new(path, overwrite=True) as file:
+        file.set_data(np.ascontiguousarray(pixels))
+        file.set_volume()
+        if voxel is not None:
+            file.voxel_size = voxel
+        if origin is not None:
+            file.header.origin.x, file.header.origin.y, file.header.origin.z = origin
+    return path
+
+
+def listed(path, angles=ANGLES):
+    path.write_text("".join(f"{angle:8.2f}\n" for angle in angles))
+    return path
+
+
+def wedge(*arguments):
+    return run("infer", "wedge", *arguments)
+
+
+def result(done):
+    """What the one result holds."""
+    assert done.exit_code == 0, done.stderr
+    return io.read(done.stdout.strip())
