@@ -169,6 +169,7 @@ def test_an_error_in_the_other_lane_ends_the_call(box):
     with open_session(box, "cpu", threads=1) as session:
         session.device = "cuda:0"  # whose errors have other words
         bind(session, Failing(), graph=Watched(session.graph, lambda: reached.wait(20)))
+        session.bound.proven = True  # on a card that has run before
         with pytest.raises(SemrtError, match="device 'cuda:0' cannot be used: CUDA failure 700: an illegal memory"):
             session.run(tiles_of(64))
         bind(session)
@@ -232,6 +233,29 @@ def test_where_memory_is_short_or_ran_out_a_new_shape_gives_back_what_it_took(bo
     assert keep > 3 * lane  # a convolution works on blocks of channels, and here there is but one
     assert frugal < 2 * lane
     assert spare < 2 * lane
+
+
+def test_where_memory_has_another_name_nothing_is_given_back_and_the_result_is_right(box, both):
+    plain, _ = both
+    with open_session(box, "cpu", threads=1) as session:
+        # The processor's session has no memory of a card, and says so in ONNX Runtime's own words.
+        session.bound = BoundGraph(onnxruntime, session.graph, session.manifest, Memory(), "gpu:0", frugal=True)
+        for n in (9, 3, 9):
+            np.testing.assert_array_equal(session.run(tiles_of(n)), plain.run(tiles_of(n)))
+
+
+def test_where_binding_itself_fails_batches_run_without_and_the_session_says_so(box, both):
+    class Unbindable:
+        def io_binding(self):
+            raise TypeError("bind_output(): incompatible function arguments")
+
+    plain, _ = both
+    with open_session(box, "cpu", threads=1) as session:
+        session.device = "cuda:0"  # whose errors are not the model's
+        bind(session, graph=Unbindable())
+        np.testing.assert_array_equal(session.run(tiles_of(9)), plain.run(tiles_of(9)))
+        assert "batches not bound to memory, as device 'cuda:0' cannot be used: bind_output()" in session.reason
+        assert (session.bound, session.lanes) == (None, 1)
 
 
 def test_a_limit_that_is_reached_is_told_as_too_little_memory(box):

@@ -124,8 +124,8 @@ class OnnxSession:
         tiles = np.ascontiguousarray(tiles)
         buckets = (1,) if free_batch == 1 else self.manifest.batch
         spans = list(batches(len(tiles), buckets))
-        if bound is not None:
-            return self._run_bound(bound, tiles, spans)
+        if bound is not None and (predicted := self._run_bound(bound, tiles, spans)) is not None:
+            return predicted
         parts = [self._run_batch(graph, tiles[start:stop]) for start, stop in spans]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
@@ -150,13 +150,18 @@ class OnnxSession:
 
     def _run_bound(
         self, bound: BoundGraph, tiles: NDArray[np.float32], spans: list[tuple[int, int]]
-    ) -> NDArray[np.float32]:
+    ) -> NDArray[np.float32] | None:
+        """Run it there; None where binding itself fails, which is noted, and not tried again."""
         try:
             return bound.run(tiles, spans)
         except Exception as error:
             told = _translated(error, self.device, self.path)
             if isinstance(told, OutOfMemory):
                 bound.spare()
+            elif isinstance(told, DeviceUnavailable) and not bound.proven:
+                self.bound = None
+                self.reason += f", batches not bound to memory, as {told.cause}"
+                return None
             raise told from error
 
     def _run_batch(self, graph: Any, tiles: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -31,6 +31,7 @@ _MOST_IDLE = 8
 """Lanes kept although nobody uses them: page-locked memory is lost to all other programs."""
 LANES = 2
 _SHRINK = "memory.enable_memory_arena_shrinkage"
+_NO_ARENA = "memory arena shrink list"
 
 
 class BoundGraph:
@@ -39,6 +40,7 @@ class BoundGraph:
     onnxruntime: the module.  graph: an InferenceSession.  memory: where batches lie on this side.
     arena: what ONNX Runtime calls its memory on the device, such as "gpu:0".
     frugal: whether memory is short from the start, so that what a new shape took in its first call is given back.
+    proven: whether it ever ran.
     """
 
     def __init__(
@@ -48,7 +50,8 @@ class BoundGraph:
         self._graph = graph
         self._manifest = manifest
         self._memory = memory
-        self._shrinking = onnxruntime.RunOptions()
+        self.proven = False
+        self._shrinking: Any = onnxruntime.RunOptions()
         self._shrinking.add_run_config_entry(_SHRINK, arena)
         self._frugal = frugal
         self._settled: set[tuple[int, ...]] = set()
@@ -98,7 +101,16 @@ class BoundGraph:
         lane = self._taken(tiles.shape, predicted.shape)
         lane.send(tiles)
         with self._computing:
-            lane.compute(self._options(tiles.shape))
+            options = self._options(tiles.shape)
+            try:
+                lane.compute(options)
+            except Exception as error:
+                if options is None or _NO_ARENA not in str(error):
+                    raise
+                self._shrinking = None  # this version calls its memory otherwise; nothing has been computed yet
+                lane.send(tiles)
+                lane.compute(None)
+        self.proven = True
         np.copyto(predicted, lane.got)
         self._give_back(lane)
 
