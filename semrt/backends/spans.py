@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -12,13 +13,14 @@ __all__ = ["SPANS", "KeepsTime", "add_spans", "device_spans"]
 
 SPANS = ("h2d", "compute", "d2h")
 """From the host to the device, computing, and back."""
+_adding = threading.Lock()
 
 
 @runtime_checkable
 class KeepsTime(Protocol):
     """What a session has besides, whose device keeps time.
 
-    spans: None; or where each run, of one thread at a time, adds the seconds of each of SPANS that it knows of.
+    spans: None; or where each run adds the seconds of each of SPANS that it knows of. Runs at the same time add up too.
     """
 
     spans: dict[str, float] | None
@@ -39,6 +41,7 @@ def device_spans(session: Any) -> Iterator[dict[str, float]]:
 
 
 def add_spans(spans: dict[str, float], seconds: Iterable[float]) -> None:
-    """Add those of one batch, in the order of SPANS."""
-    for name, spent in zip(SPANS, seconds, strict=True):
-        spans[name] = spans.get(name, 0.0) + spent
+    """Add those of one batch, in the order of SPANS; from any thread."""
+    with _adding:
+        for name, spent in zip(SPANS, seconds, strict=True):
+            spans[name] = spans.get(name, 0.0) + spent
