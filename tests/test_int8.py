@@ -106,6 +106,14 @@ def test_weights_are_int8_channel_by_channel_and_what_is_left_out_stays_float():
     assert np.ndim(kept["a_scale"]) == 1
 
 
+def test_for_processors_weights_have_seven_bits_so_that_two_products_fit_into_sixteen():
+    levels = {weight.name: numpy_helper.to_array(weight) for weight in made().graph.initializer}
+    # 2 * 255 * 64 = 32640 < 2**15
+    assert max(int(np.abs(values.astype(int)).max()) for values in levels.values() if values.ndim == 4) == 64
+    levels = {weight.name: numpy_helper.to_array(weight) for weight in made(signed=True).graph.initializer}
+    assert max(int(np.abs(values.astype(int)).max()) for values in levels.values() if values.ndim == 4) == 127
+
+
 def test_for_tensorrt_every_zero_is_zero_and_biases_stay_float():
     small = made(signed=True)
     types = {weight.name: numpy_helper.to_array(weight) for weight in small.graph.initializer}
@@ -208,7 +216,7 @@ def test_export_writes_a_variant_that_runs_wherever_fp16_does(toy_run, tmp_path,
         assert session.sha256 == manifest.variants["int8"]["sha256"]
     card = (tmp_path / "model" / "CARD.md").read_text(encoding="utf-8")
     assert "* int8: relative RMS" in card
-    assert "activations uint8 within" in card
+    assert "of 7 bits; activations uint8, ranges by" in card
 
 
 def test_a_model_that_is_there_gets_a_variant_and_keeps_all_else(toy_run, tmp_path, known):

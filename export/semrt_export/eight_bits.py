@@ -87,7 +87,7 @@ def eight_bits(
         quantiser = QDQQuantizer(
             onnx.shape_inference.infer_shapes(graph),  # a copy: it is changed in place
             True,  # channel by channel
-            False,  # all 8 bits
+            not signed,  # 7 bits of weights: processors before VNNI add two products in 16 bits, which overflow with 8
             QuantType.QInt8,
             QuantType.QInt8 if signed else QuantType.QUInt8,
             TensorsData(CalibrationMethod.MinMax, told),

@@ -83,6 +83,7 @@ def int8_variant(
                 "first_sample": FIRST_UNSEEN + FIRST_SAMPLE,
                 "method": method,
                 "activations": "int8" if signed else "uint8",
+                "weight_bits": 8 if signed else 7,
                 "left_in_float32": list(left_out),
             },
         },
@@ -99,8 +100,8 @@ class _Search:
     signed: bool
 
     def error(self, ranges: Any, left_out: Sequence[str]) -> float:
-        """Relative RMS, on the samples that are not the model's test tensors."""
-        return self._verdicts(self._made(ranges, left_out), self.references[:1])[0].relative_rms
+        """The worst relative RMS."""
+        return max(of.relative_rms for of in self._verdicts(self._made(ranges, left_out)))
 
     def near_enough(
         self, ranges: Any, report: Callable[[str], None]
@@ -110,7 +111,7 @@ class _Search:
         costly: list[str] = []
         for number in range(int(MOST_LEFT_OUT * len(names)) + 1):
             made = self._made(ranges, left_out := tuple(costly[:number]))
-            worst = max(self._verdicts(made, self.references), key=lambda of: (not of.passed, of.relative_rms))
+            worst = max(self._verdicts(made), key=lambda of: (not of.passed, of.relative_rms))
             if worst.passed:
                 return made, left_out, worst
             if not costly:
@@ -121,11 +122,11 @@ class _Search:
     def _made(self, ranges: Any, left_out: Sequence[str]) -> onnx.ModelProto:
         return eight_bits(self.graph, ranges, signed=self.signed, left_out=left_out)
 
-    def _verdicts(self, made: onnx.ModelProto, references: Sequence[Reference]) -> list[Verdict]:
+    def _verdicts(self, made: onnx.ModelProto) -> list[Verdict]:
         measure = {"measure": measure_of(find_task(self.task))} if self.task in TASKS else {}
         run = onnx_run(made.SerializeToString())
         limit = MARGIN * LIMITS["int8"]
-        return [compare(run(of.channels), of, limit, **measure) for of in references]
+        return [compare(run(of.channels), of, limit, **measure) for of in self.references]
 
 
 def _task_of(recipe: Recipe) -> str:

@@ -57,8 +57,8 @@ def _calibration(variant: Mapping[str, Any]) -> str:
     told = variant["calibration"]
     kept = ", ".join(told["left_in_float32"]) or "none"
     return (
-        f"; activations {told['activations']} within {told['method']} of {told['samples']} samples; convolutions left "
-        f"in float32: {kept}"
+        f" of {told['weight_bits']} bits; activations {told['activations']}, ranges by {told['method']} in "
+        f"{told['samples']} samples; convolutions left in float32: {kept}"
     )
 
 

@@ -30,7 +30,7 @@ class Manifest:
     batch: the numbers of tiles that one call may take, ascending from 1; each further shape costs a GPU a new search.
     domain: what it was trained on: coverage (low, high), largest_gap [px], patterns, and what else its task asks.
     variants: precision -> {onnx, sha256, relative_rms (gap to the reference), dtypes (share of each)}, and of int8 its
-        calibration {samples, first_sample, method, activations, left_in_float32}.
+        calibration {samples, first_sample, method, activations, weight_bits, left_in_float32}.
     reference: {file, sha256} of the test tensors beside it; empty where there are none.
 
     Raises InvalidValue.
