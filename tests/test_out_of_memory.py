@@ -2,6 +2,9 @@
 
 import itertools
 import json
+import os
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -15,7 +18,9 @@ from semrt.backends import Device, open_session
 from semrt.backends.onnxruntime import open_onnxruntime
 from semrt.data import Micrograph
 from semrt.engine import slabs
+from semrt.engine.fitting import Size, run_fitting
 from semrt.errors import InvalidOption, OutOfMemory
+from test_backends import needs_cuda
 from test_wedge_slabs import write_network
 from tiny_models import box_graph
 from toy_tasks import box_model, micrograph, register
@@ -208,6 +213,80 @@ def test_a_volume_of_several_slabs_says_it_once(tmp_path, monkeypatch):
     assert result.provenance["details"]["slabs"] == 3
     assert sum("out of memory" in line for line in lines) == 1
     assert result.provenance["tiling"]["batch"] == 1
+
+
+LIMITED = """
+import sys
+import warnings
+import numpy as np
+import onnxruntime
+import pytest
+from onnxruntime.capi import _pybind_state as state
+from semrt import engine
+from semrt.backends import onnxruntime as ours
+from semrt.backends import open_session
+from toy_tasks import micrograph, register
+
+register(pytest.MonkeyPatch())
+settings = ours._settings
+def limited(*given):
+    made = settings(*given)
+    made.add_session_config_entry("session.use_env_allocators", "1")
+    return made
+
+measured, sizes, results = micrograph(700, 600), {"tile": 512, "batch": 4}, []
+for limit in (6, None):  # MiB
+    if limit:
+        place = state.OrtMemoryInfo("Cpu", state.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, state.OrtMemType.DEFAULT)
+        cfg = state.OrtArenaCfg({"max_mem": limit << 20, "arena_extend_strategy": 1})
+        onnxruntime.create_and_register_allocator(place, cfg)
+    ours._settings = limited if limit else settings
+    with open_session(sys.argv[1], "cpu", threads=1) as session, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        results.append(engine.infer(measured, session, **sizes))
+    told = results[-1].provenance["tiling"]
+    print(told["tile"][0], told["batch"], len(caught))
+    sizes = {"tile": told["tile"][0], "batch": told["batch"]}
+print(np.array_equal(*(result.intensity for result in results)))
+"""
+
+
+def test_a_runtime_that_really_runs_out_of_memory_goes_on_with_less(tmp_path):
+    """ONNX Runtime itself on the processor, whose memory is limited as that of a card is."""
+    box_model(tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    halved, whole, equal = done.stdout.splitlines()
+    tile, batch, lines = map(int, halved.split())
+    assert (tile < 512, batch, lines) == (
+        True,
+        1,
+        1,
+    )  # one of 512 px takes a mebibyte, and a convolution many times that
+    assert whole == f"{tile} {batch} 0"
+    assert equal == "True"
+
+
+@needs_cuda
+@pytest.mark.gpu
+def test_a_card_that_runs_out_of_memory_goes_on_with_less():
+    image = np.random.default_rng(0).normal(0.5, 0.1, (2400, 2400)).astype(np.float32)
+    with open_session("columns", "cuda", gpu_memory=1 << 30) as session:
+        channels = np.broadcast_to(image, (len(session.manifest.input_channels), *image.shape))
+        halo, multiple = session.manifest.halo, session.manifest.multiple
+
+        def run(tile, batch):
+            return tiling.run(session.run, channels, tile=tile, batch=batch, halo=halo, multiple=multiple)
+
+        result, size, line = run_fitting(run, session, Size(2048, 8), image.shape, 1)
+        assert size.asked == Size(2048, 8)
+        assert "out of memory on cuda:0 at 8 x 2048 px" in line
+        np.testing.assert_allclose(result, run(size.tile, size.batch), rtol=0, atol=1e-6)
 
 
 @settings(deadline=None, max_examples=60)
