@@ -67,10 +67,14 @@ def test_every_shipped_model_gives_by_torch_what_it_gives_by_onnx_runtime(name):
         assert "compared with the reference: relative RMS" in session.reason
 
 
-def test_a_shipped_graph_in_half_precision_passes_the_same_comparison():
-    with open_session("columns", "torch:cpu", threads=1, precision="fp16") as session:
-        assert session.precision == "fp16"
-        assert "at most 0.01" in session.reason
+@pytest.mark.parametrize(
+    ("name", "precision"),
+    [(name, of) for name in sorted(models.available()) for of in sorted(Manifest.read(models.find(name)).variants)],
+)
+def test_every_variant_that_ships_passes_the_same_comparison(name, precision):
+    with open_session(name, "torch:cpu", threads=1, precision=precision) as session:
+        assert session.precision == precision
+        assert "compared with the reference: relative RMS" in session.reason
 
 
 RANDOM = np.random.default_rng(1)
