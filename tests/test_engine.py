@@ -61,7 +61,7 @@ def test_neither_tile_nor_batch_changes_the_result(session, tile, batch):
     np.testing.assert_allclose(tiled.intensity, whole.intensity, atol=1e-6)
 
 
-@pytest.mark.parametrize(("tile", "batch"), [(64, 8), (512, 4), (1024, 1), (2048, 1)])
+@pytest.mark.parametrize(("tile", "batch"), [(64, 8), (128, 4), (256, 1), (2048, 1)])
 def test_large_tiles_run_in_small_batches_unless_told_otherwise(session, tile, batch):
     result = engine.infer(micrograph(), session, tile=tile)
     assert result.provenance["tiling"]["batch"] == batch
