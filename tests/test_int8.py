@@ -1,6 +1,7 @@
 """Networks in whole numbers: what they cost, which convolutions stay out, and what carries them."""
 
 import json
+import shutil
 
 import numpy as np
 import onnx
@@ -12,7 +13,7 @@ from command import fails, run
 from semrt import engine
 from semrt.backends.gate import LIMITS, Lost
 from semrt.errors import InvalidOption, ModelUnsuitable, SemrtError
-from semrt.models import Manifest, Reference
+from semrt.models import Manifest
 from semrt_export import int8_variant as variants
 from semrt_export import recipes
 from semrt_export.cli import quantise as quantise_command
@@ -22,7 +23,6 @@ from semrt_export.evaluate import onnx_run
 from semrt_export.int8_variant import int8_variant
 from semrt_export.publish import publish
 from semrt_export.quantise import quantise
-from semrt_export.run_folder import RunFolder
 from semrt_export.schedule import Budget
 from semrt_export.train import train
 from semrt_export.unseen import reference_of
@@ -190,68 +190,82 @@ def test_what_is_wrong_for_the_task_alone_is_left_out_or_refused(monkeypatch):
 # Commands
 
 
-@pytest.fixture(scope="module")
-def toy_run(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("run") / "toy"
-    list(SamplePool(folder / "pool", 12).fill(ToyRecipe().sample_maker(), 12))
-    train(ToyRecipe(), folder, budget=Budget(steps=60), workers=0, report=quiet)
-    assert RunFolder(folder).best.exists()
-    return folder
-
-
 @pytest.fixture
 def known(monkeypatch):
     monkeypatch.setitem(recipes.RECIPES, "toy", "toy_recipe:ToyRecipe")
 
 
-def test_export_writes_a_variant_that_runs_wherever_fp16_does(toy_run, tmp_path, known):
-    manifest = publish(toy_run, tmp_path / "model", int8=True, report=quiet)
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """A model folder with an int8 variant, by `semrt export --int8`."""
+    run, folder = (tmp_path_factory.mktemp("toy") / name for name in ("run", "model"))
+    list(SamplePool(run / "pool", 12).fill(ToyRecipe().sample_maker(), 12))
+    train(ToyRecipe(), run, budget=Budget(steps=60), workers=0, report=quiet)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setitem(recipes.RECIPES, "toy", "toy_recipe:ToyRecipe")
+        publish(run, folder, int8=True, report=quiet)
+    return folder
+
+
+def changed(published, folder, **entries):
+    """A copy of the model without its int8 variant, of which the manifest says other things."""
+    shutil.copytree(published, folder)
+    (folder / "toy.int8.onnx").unlink()
+    told = json.loads((folder / "semrt.json").read_text(encoding="utf-8"))
+    del told["variants"]["int8"]
+    (folder / "semrt.json").write_text(json.dumps(told | entries), encoding="utf-8")
+    return folder
+
+
+def test_export_writes_a_variant_that_runs_wherever_fp16_does(published):
+    manifest = Manifest.read(published)
     assert list(manifest.variants) == ["fp16", "int8"]
     assert manifest.variants["int8"]["onnx"] == "toy.int8.onnx"
-    manifest.verify(tmp_path / "model")
-    with engine.open_session(tmp_path / "model", "cpu", precision="int8") as session:
+    manifest.verify(published)
+    with engine.open_session(published, "cpu", precision="int8") as session:
         assert session.precision == "int8"
         assert "relative RMS" in session.reason
         assert f"at most {LIMITS['int8']:g}" in session.reason
         assert session.sha256 == manifest.variants["int8"]["sha256"]
-    card = (tmp_path / "model" / "CARD.md").read_text(encoding="utf-8")
+    card = (published / "CARD.md").read_text(encoding="utf-8")
     assert "* int8: relative RMS" in card
     assert "of 7 bits; activations uint8, ranges by" in card
 
 
-def test_a_model_that_is_there_gets_a_variant_and_keeps_all_else(toy_run, tmp_path, known):
-    before = publish(toy_run, tmp_path / "model", report=quiet)
-    after = quantise(tmp_path / "model", tmp_path / "other", report=quiet)
+def test_a_model_that_is_there_gets_the_variant_and_keeps_all_else(published, tmp_path, known):
+    source = changed(published, tmp_path / "model")
+    before = Manifest.read(source)
+    after = quantise(source, tmp_path / "other", report=quiet)
     assert list(after.variants) == ["fp16", "int8"]
-    assert Manifest.read(tmp_path / "model") == before  # untouched
-    assert (after.sha256, after.reference, after.training) == (before.sha256, before.reference, before.training)
-    again = quantise(tmp_path / "other", tmp_path / "other", report=quiet)  # in place, and the same again
+    assert Manifest.read(source) == before  # untouched
+    assert after == Manifest.read(published)  # what export writes, to the last bit
+    again = quantise(tmp_path / "other", tmp_path / "other", report=quiet)  # in place
     assert again == after
-    Manifest.read(tmp_path / "other").verify(tmp_path / "other")
+    again.verify(tmp_path / "other")
 
 
-def test_the_command_says_what_it_does_and_refuses_what_it_cannot(toy_run, tmp_path, known):
-    publish(toy_run, tmp_path / "model", report=quiet)
-    arguments = [str(tmp_path / "model"), "-o", str(tmp_path / "other"), "--signed", "--samples", "4"]
+def test_the_command_says_how_fast_it_is_and_how_it_was_made(published, tmp_path, known):
+    arguments = [str(published), "-o", str(tmp_path / "other"), "--signed", "--samples", "4"]
     done = CliRunner().invoke(quantise_command, arguments)
     assert done.exit_code == 0, done.output
     assert "times as fast as fp32 on this processor" in done.output
-    told = json.loads((tmp_path / "other" / "semrt.json").read_text(encoding="utf-8"))["variants"]["int8"]
-    assert (told["calibration"]["activations"], told["calibration"]["samples"]) == ("int8", 4)
-    strange = {**json.loads((tmp_path / "model" / "semrt.json").read_text(encoding="utf-8")), "name": "strange"}
-    (tmp_path / "model" / "semrt.json").write_text(json.dumps(strange), encoding="utf-8")
-    with pytest.raises(ModelUnsuitable, match="strange: made by no recipe here"):
-        quantise(tmp_path / "model", tmp_path / "third", report=quiet)
-    assert not (tmp_path / "third").exists()
+    told = Manifest.read(tmp_path / "other").variants["int8"]["calibration"]
+    assert (told["activations"], told["weight_bits"], told["samples"]) == ("int8", 8, 4)
 
 
-def test_a_model_without_test_tensors_is_refused(toy_run, tmp_path, known):
-    publish(toy_run, tmp_path / "model", report=quiet)
-    path = tmp_path / "model" / "semrt.json"
-    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | {"reference": {}}), encoding="utf-8")
-    assert Reference.read(tmp_path / "model", Manifest.read(tmp_path / "model")) is None
-    with pytest.raises(ModelUnsuitable, match="no test tensors to compare int8 with; export it again"):
-        quantise(tmp_path / "model", tmp_path / "other", report=quiet)
+@pytest.mark.parametrize(
+    ("entries", "why"),
+    [
+        ({"name": "strange"}, "strange: made by no recipe here"),
+        ({"reference": {}}, "toy: has no test tensors to compare int8 with; export it again"),
+        ({"training": {"recipe": {"colour": 1}}}, "toy: made by another version of its recipe"),
+        ({"input_channels": ["sharp"]}, "toy: made by another version of its recipe"),
+    ],
+)
+def test_models_that_cannot_be_calibrated_are_refused_and_nothing_is_written(published, tmp_path, known, entries, why):
+    with pytest.raises(ModelUnsuitable, match=why):
+        quantise(changed(published, tmp_path / "model", **entries), tmp_path / "other", report=quiet)
+    assert not (tmp_path / "other").exists()
 
 
 def test_a_model_without_the_variant_says_what_it_has_and_how_to_make_one(tmp_path):
@@ -262,8 +276,6 @@ def test_a_model_without_the_variant_says_what_it_has_and_how_to_make_one(tmp_pa
     assert fails(run("infer", "columns", image, "--precision", "int8", "-o", tmp_path), 2, "has no precision 'int8'")
 
 
-def test_what_is_for_processors_is_not_given_to_tensorrt(toy_run, tmp_path, known):
-    publish(toy_run, tmp_path / "model", int8=True, report=quiet)
-    manifest = Manifest.read(tmp_path / "model")
+def test_what_is_for_processors_is_not_given_to_tensorrt(published):
     with pytest.raises(ModelUnsuitable, match=r"int8 is for processors, not for TensorRT; run: semrt quantise .*--sig"):
-        engine.build_engine(tmp_path / "model", manifest, CARD, precision="int8")
+        engine.build_engine(published, Manifest.read(published), CARD, precision="int8")
