@@ -13,7 +13,7 @@ OpenVINO reads the same file, is told the same number of threads and float32: it
 Found with ONNX Runtime 1.31.1 and OpenVINO 2026.4.1 on two cores of a Xeon (AVX-512) that had other work beside it,
 which makes single ratios uncertain by a third: no other choice is better than semrt's. With two threads, spinning took
 1.1 to 1.9 times the processor's time; without the arena 1.0 to 1.6 times. Eight tiles at once took a quarter less time
-than one by one, or as much, at 64² and 128² px, and 5 to 20 % more from 256² on. OpenVINO took 0.82 to 1.5 times the
+than one by one, or as much, at 64² and 128² px, and 0 to 20 % more from 256² on. OpenVINO took 0.82 to 1.5 times the
 processor's time, and for `columns` it gives other numbers: a Gather that orders channels is folded into the convolution
 behind it as its inverse. So semrt does not offer it.
 """

@@ -32,7 +32,7 @@ __all__ = ["NetworkRoad"]
 
 PIXELS_AT_ONCE = {"cpu": 2**16, "accelerator": 2**23}
 """Of all tiles of a batch. On a CPU eight tiles of 64² px took up to a quarter less time at once than one by one, those
-of 128² as much, and from 256² on 5 to 20 % more: benchmarks/runtimes.py. Those of 1024² took 0.9 GB more as well."""
+of 128² as much, and from 256² on 0 to 20 % more: benchmarks/runtimes.py. Those of 1024² took 0.9 GB more as well."""
 
 
 @dataclass(frozen=True, eq=False)
