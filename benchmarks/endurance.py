@@ -6,7 +6,8 @@
 
 files: semrt infer, from file to file, against the same images in memory, one after another, of which only what its
 model takes counts: preparing, and the network. In turns of a few images; the ratio is the median over the turns.
-Wanted on a graphics card: at most 1.15. Where the network has the processor, finishing has to share it.
+Wanted on a graphics card: at most 1.15. Where the network has the processor, finishing has to share it. A solver, and
+what goes slab by slab, has no such parts: all its work counts.
 
 memory: inferences of fields of mixed sizes, drawn from a seed, in a process of its own. Resident memory is the median
 of a tenth of the inferences, the first tenth after each size was seen twice and the last; its peak is what the system
@@ -96,7 +97,8 @@ def by_command_line(*words: str) -> tuple[dict[str, Any], float]:
 
 def compared(in_memory: list[dict[str, float]], results: list[dict[str, Any]], wall: float) -> dict[str, float]:
     """One turn: seconds of all its images, ratios, and how busy each stage was."""
-    pure = sum(made.get("prepare", 0.0) + made.get("network", made["run"]) for made in in_memory)
+    # What has no stop to finish does all its work in one: a solver, and whatever goes slab by slab.
+    pure = sum(made.get("prepare", 0.0) + made["network" if "finish" in made else "run"] for made in in_memory)
     everything = sum(made[stop] for made in in_memory for stop in ("prepare", "run", "finish") if stop in made)
     busy = {
         f"busy_{stage}": sum(result["seconds"].get(stop, 0.0) for result in results for stop in stops) / wall
