@@ -7,7 +7,8 @@
 files: semrt infer, from file to file, against the same images in memory, one after another, of which only what its
 model takes counts: preparing, and the network. In turns of a few images; the ratio is the median over the turns.
 Wanted on a graphics card: at most 1.15. Where the network has the processor, finishing has to share it. A solver, and
-what goes slab by slab, has no such parts: all its work counts.
+what goes slab by slab, has no such parts: all its work counts. Each turn opens the model anew, which few or small
+images do not make up for.
 
 memory: inferences of fields of mixed sizes, drawn from a seed, in a process of its own. Resident memory is the median
 of a tenth of the inferences, the first tenth after each size was seen twice and the last; its peak is what the system
