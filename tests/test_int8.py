@@ -12,7 +12,7 @@ from onnx import helper, numpy_helper
 from command import fails, run
 from semrt import engine
 from semrt.backends.gate import LIMITS, Lost
-from semrt.errors import InvalidOption, ModelUnsuitable, SemrtError
+from semrt.errors import InvalidOption, ModelUnsuitable, OutputNotWritable, SemrtError
 from semrt.models import Manifest
 from semrt_export import int8_variant as variants
 from semrt_export import recipes
@@ -242,6 +242,12 @@ def test_a_model_that_is_there_gets_the_variant_and_keeps_all_else(published, tm
     again = quantise(tmp_path / "other", tmp_path / "other", report=quiet)  # in place
     assert again == after
     again.verify(tmp_path / "other")
+
+
+def test_a_folder_that_cannot_be_written_is_told(published, tmp_path, known):
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
+    with pytest.raises(OutputNotWritable, match=r"file.*cannot be written"):
+        quantise(published, tmp_path / "file", report=quiet)
 
 
 def test_the_command_says_how_fast_it_is_and_how_it_was_made(published, tmp_path, known):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from semrt.errors import OutputNotWritable
 from semrt.models import Manifest
 
 if TYPE_CHECKING:
@@ -20,10 +21,13 @@ def write_model(target: Path, manifest: Manifest, files: Mapping[str, bytes]) ->
 
     files: name -> content.  Raises OutputNotWritable, ModelDamaged (what the manifest names is not among them).
     """
-    target.mkdir(parents=True, exist_ok=True)
-    for name, content in files.items():
-        partial = target / f".{name}.partial"
-        partial.write_bytes(content)
-        partial.replace(target / name)
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            partial = target / f".{name}.partial"
+            partial.write_bytes(content)
+            partial.replace(target / name)
+    except OSError as error:
+        raise OutputNotWritable(target, error) from error
     manifest.write(target)
     Manifest.read(target).verify(target)
