@@ -54,7 +54,8 @@ import sys
 import numpy, onnxruntime
 session = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
 with numpy.load(sys.argv[2]) as scan:
-    channels = numpy.zeros((1, 8, *scan["intensity"].shape), numpy.float32)
+    n_channels = session.get_inputs()[0].shape[1]
+    channels = numpy.zeros((1, n_channels, *scan["intensity"].shape), numpy.float32)
     channels[0, 0] = scan["intensity"]
 (predicted,) = session.run(None, {"channels": channels})
 numpy.save(sys.argv[3], predicted[0, 0])
