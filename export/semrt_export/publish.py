@@ -71,11 +71,13 @@ def publish(
         raise InvalidOption(f"{run_folder}: trained on real images; say whose they are with --images-credit")
     network, progress = recipe.network(), load(run.best)
     network.load_state_dict(progress["network"])
+    held_out = recipe.held_out()
+    if (calibrate := getattr(recipe, "calibrate", None)) is not None:
+        report(calibrate(network, held_out))
     graphs = _exported(network, recipe)
     report(f"RMS gap to the network: fp32 {graphs.gap['relative_rms']:.2g}, fp16 {graphs.half_gap['relative_rms']:.2g}")
     reference = reference_of(recipe, onnx_run(graphs.full), network.multiple)
     tensors = reference.to_bytes()
-    held_out = recipe.held_out()
     evaluation = recipe.evaluate(onnx_run(graphs.full, threads=threads), held_out)
     report(f"held out, by ONNX Runtime: {evaluation}")
     if (objection := recipe.objection(evaluation)) is not None:
