@@ -67,7 +67,20 @@ def test_the_graph_gives_what_the_network_gives_at_any_size_it_was_not_traced_at
 
 def test_the_graph_computes_no_shapes(graph):
     operators = {node.op_type for node in graph.graph.node}
-    expected = {"Conv", "Relu", "Add", "Mul", "Concat", "Slice", "SpaceToDepth", "DepthToSpace", "Gather", "Split", "Clip", "Exp"}
+    expected = {
+        "Conv",
+        "Relu",
+        "Add",
+        "Mul",
+        "Concat",
+        "Slice",
+        "SpaceToDepth",
+        "DepthToSpace",
+        "Gather",
+        "Split",
+        "Clip",
+        "Exp",
+    }
     assert operators <= expected  # what every backend runs fast
 
 
