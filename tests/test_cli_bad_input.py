@@ -14,7 +14,7 @@ from onnx import helper
 from command import SEMRT, fails, run, sparse, waves, written
 from semrt import io
 from semrt.data import Micrograph
-from semrt.tasks.infill import INPUT_CHANNELS
+from semrt.tasks.infill import INPUT_CHANNELS, OUTPUT_CHANNELS
 from tiny_models import graph, write_model
 
 USAGE, INPUT, MODEL, DEVICE = 2, 3, 4, 5
@@ -23,10 +23,12 @@ DOMAIN = {"coverage": [0.05, 0.5], "largest_gap": 40.0}
 
 def a_model(folder, **changes):
     """A network for infill that answers with its first guess."""
-    picks = np.zeros((1, len(INPUT_CHANNELS), 1, 1), np.float32)
-    picks[0, INPUT_CHANNELS.index("first_guess")] = 1
-    onnx = graph([helper.make_node("Conv", ["x", "w"], ["y"])], {"w": picks}, len(INPUT_CHANNELS))
-    described = {"name": "guess", "input_channels": INPUT_CHANNELS, "halo": 0, "domain": DOMAIN} | changes
+    picks = np.zeros((2, len(INPUT_CHANNELS), 1, 1), np.float32)
+    for output, name in enumerate(("first_guess", "first_guess_error")):
+        picks[output, INPUT_CHANNELS.index(name)] = 1
+    onnx = graph([helper.make_node("Conv", ["x", "w"], ["y"])], {"w": picks}, len(INPUT_CHANNELS), 2)
+    channels = {"input_channels": INPUT_CHANNELS, "output_channels": OUTPUT_CHANNELS}
+    described = {"name": "guess", "halo": 0, "domain": DOMAIN} | channels | changes
     return write_model(folder, onnx, **described)
 
 

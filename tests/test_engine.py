@@ -21,6 +21,7 @@ from semrt.errors import (
     UnreadableFile,
 )
 from semrt.models.manifest import sha256_of
+from semrt.tasks.infill import INPUT_CHANNELS
 from tiny_models import box_graph, write_model
 from toy_tasks import Deviation, Flat, box_model, micrograph, register
 
@@ -156,6 +157,16 @@ def test_a_network_trained_on_other_channels_than_its_task_makes_is_refused(tmp_
     with (
         open_session(folder, "cpu") as session,
         pytest.raises(ModelDamaged, match="trained on channels visited, not intensity"),
+    ):
+        engine.infer(Micrograph(np.zeros((4, 4))), session)
+
+
+def test_a_network_that_gives_other_channels_than_its_task_needs_is_refused(tmp_path):
+    onnx = box_graph(len(INPUT_CHANNELS))
+    folder = write_model(tmp_path / "box", onnx, input_channels=INPUT_CHANNELS)  # of infill, and states no error
+    with (
+        open_session(folder, "cpu") as session,
+        pytest.raises(ModelDamaged, match="gives intensity, not intensity, error"),
     ):
         engine.infer(Micrograph(np.zeros((4, 4))), session)
 

@@ -14,7 +14,7 @@ from semrt.backends import open_session
 from semrt.cli import _results
 from semrt.errors import InvalidOption, MissingDependency, ModelUnsuitable
 from semrt.tasks import TASKS, NetworkTask, find_task
-from semrt.tasks.infill import INPUT_CHANNELS, Infill
+from semrt.tasks.infill import INPUT_CHANNELS, OUTPUT_CHANNELS, Infill
 from tiny_models import box_graph, write_model
 from toy_tasks import Deviation, Median, box_model, micrograph, register
 
@@ -146,8 +146,9 @@ def test_many_are_told_of_the_fallback_before_it_runs(session):
 
 def test_the_command_line_says_which_runs_why_and_how_to_choose(tmp_path, monkeypatch):
     coverage = {"coverage": [0.05, 0.5], "largest_gap": 40.0}
-    described = {"name": "guess", "task": "infill", "input_channels": INPUT_CHANNELS, "domain": coverage}
-    model = write_model(tmp_path / "model", box_graph(len(INPUT_CHANNELS)), **described)
+    channels = {"input_channels": INPUT_CHANNELS, "output_channels": OUTPUT_CHANNELS}
+    described = {"name": "guess", "task": "infill", "domain": coverage} | channels
+    model = write_model(tmp_path / "model", box_graph(len(INPUT_CHANNELS), out_channels=2), **described)
     scan = written(tmp_path / "s.npz", sparse(coverage=0.8))
     monkeypatch.setitem(TASKS, "heat", f"{toy_solvers.__name__}:Heat")
     monkeypatch.setattr(Infill, "fallbacks", {"dip": "heat", "classical": "kriging"})

@@ -16,7 +16,7 @@ from semrt.engine.fitting import Size, run_fitting
 from semrt.engine.options import check_options, chosen_for
 from semrt.engine.road import State, check_kind, clock, labelled
 from semrt.errors import InvalidOption, ModelDamaged, ModelUnsuitable
-from semrt.tasks import NetworkTask, find_task
+from semrt.tasks import NetworkTask, find_task, outputs_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,6 +65,9 @@ class NetworkRoad:
             raise InvalidOption(f"{manifest.name}: its task {manifest.task!r} takes no network")
         if tuple(manifest.input_channels) != tuple(task.input_channels):
             why = f"trained on channels {', '.join(manifest.input_channels)}, not {', '.join(task.input_channels)}"
+            raise ModelDamaged(f"{manifest.name}: semrt.json", why)
+        if (wanted := outputs_of(task)) is not None and tuple(manifest.output_channels) != wanted:
+            why = f"gives {', '.join(manifest.output_channels)}, not {', '.join(wanted)}"
             raise ModelDamaged(f"{manifest.name}: semrt.json", why)
         tile = manifest.tile if tile is None else tile
         batch = _fitting_batch(session, tile) if batch is None else batch

@@ -23,6 +23,7 @@ __all__ = [
     "Solver",
     "devices_of",
     "measure_of",
+    "outputs_of",
     "package_of",
     "result_of",
     "solvers_of",
@@ -85,7 +86,8 @@ class NetworkTask(Protocol):
 
     accepts: type | tuple[type, ...]
     input_channels: tuple[str, ...]
-    """What prepare gives, in order; the engine refuses a model that was trained on others."""
+    """What prepare gives, in order; the engine refuses a model that was trained on others. So it does for those of the
+    output, where a task says them as its output_channels."""
     fallbacks: Mapping[str, str]
     """The solvers in TASKS that serve where the network was not trained for the input, by what a user calls them
     ("dip", "classical"), best first."""
@@ -144,6 +146,12 @@ def package_of(solver: Solver) -> str | None:
     """The package that a solver needs; None where it needs no more than semrt itself."""
     package: str | None = getattr(solver, "requires", None)
     return package
+
+
+def outputs_of(task: NetworkTask) -> tuple[str, ...] | None:
+    """The channels of the output that a task needs, in order; None where it says nothing of them."""
+    outputs: tuple[str, ...] | None = getattr(task, "output_channels", None)
+    return outputs
 
 
 def solvers_of(task: Solver | NetworkTask) -> Mapping[str, str]:

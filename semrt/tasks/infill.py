@@ -52,6 +52,7 @@ class Infill:
 
     accepts = SparseScan
     input_channels: tuple[str, ...] = INPUT_CHANNELS
+    output_channels = OUTPUT_CHANNELS
     fallbacks: Mapping[str, str] = {"dip": "dip", "classical": "kriging"}
 
     def prepare(self, measured: SparseScan, *, n_threads: int | None = None) -> NDArray[np.float32]:
