@@ -353,7 +353,7 @@ class TestAStackThatIsNone:
         assert fails(refused, INPUT, "expected finite values, got")
         io.write(tmp_path / "b.npz", images())
         refused = infer(tmp_path / "b.npz", tmp_path / "out", "--mask", tmp_path / "mask.tif")
-        assert fails(refused, USAGE, "b.npz", "leave out mask and unvisited")
+        assert fails(refused, USAGE, "b.npz", "leave out mask")
 
 
 def test_other_models_say_what_they_cannot_do_with_energies(stack, tmp_path):
