@@ -55,12 +55,14 @@ def test_layers_of_another_width_take_what_they_have_in_common(trained):
     assert network.encoder[2].first.weight[12:].any()
 
 
-def test_the_realistic_network_begins_as_infill_whatever_the_random_numbers(trained):
+def test_the_realistic_network_begins_as_infill_with_white_noise_of_the_samples_level(trained):
     network = RealisticInfillNet(widths=WIDTHS)
     begin_with(network, exported(trained))
     torch.nn.init.zeros_(network.texture.weight)
     channels = torch.randn(1, 10, 64, 64, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(network(channels), trained(channels[:, :9]))
+    (image, error), (smooth, error_before) = network(channels).unbind(1), trained(channels[:, :9]).unbind(1)
+    torch.testing.assert_close(image, smooth + channels[:, 6] * channels[:, 9])  # noise times the random map
+    torch.testing.assert_close(error, error_before)
 
 
 def test_a_model_of_other_layers_is_refused():

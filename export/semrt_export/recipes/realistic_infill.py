@@ -59,12 +59,13 @@ class RealisticInfillRecipe(InfillRecipe):
                 raise InvalidOption(f"{option}: expected zero or above, got {getattr(self, option)}")
 
     def network(self) -> RealisticInfillNet:
-        """A new network, which reproduces the first guess."""
+        """A new network, which gives the first guess with white noise as the samples have it."""
         return RealisticInfillNet(
             RANDOM - len(CONSTANTS),
             len(CONSTANTS),
             first_guess=FIRST_GUESS,
             first_guess_error=FIRST_GUESS_ERROR,
+            noise=INPUT_CHANNELS.index("noise"),
             widths=self.widths,
         )
 
