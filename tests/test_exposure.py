@@ -77,6 +77,15 @@ def test_kriging_of_the_published_signal_is_nearly_twice_as_good_for_the_black_l
     assert rmse(found, truth) < 0.6 * rmse(a * alike + b, truth)
 
 
+def test_the_middle_of_a_large_field_tells_its_black_level():
+    sparse, _ = exposed(0.4)
+    tiled = [np.tile(part, (6, 6)) for part in (sparse.intensity, sparse.visited, sparse.exposure)]  # 1152 px
+    outside = np.ones(tiled[0].shape, bool)
+    outside[64:-64, 64:-64] = False
+    tiled[0][outside & tiled[1]] += 5  # what lies beyond does not count
+    assert black_level(SparseScan(tiled[0], tiled[1], exposure=tiled[2])) == pytest.approx(0.4, abs=0.01)
+
+
 def test_the_record_of_infill_tells_the_black_level():
     sparse, _ = exposed(0.5)
     assert semrt.infer("infill", sparse).provenance["details"]["black_level"] == pytest.approx(0.5, abs=0.01)

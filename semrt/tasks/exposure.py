@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 __all__ = ["black_level", "sample_values"]
 
+WINDOW = 1024
+"""Side of the middle of the field that tells the black level [px]: hundreds of thousands of pairs are enough."""
 NEIGHBOURS = ((0, 1), (1, 0), (1, 1), (1, -1))  # (dy, dx), each pair once
 CERTAIN = 4.0
 """Standard errors by which a black level must differ from zero; without one, the detector is taken at its word."""
@@ -39,7 +41,8 @@ def black_level(scan: SparseScan) -> float:
     """
     if scan.exposure is None:
         return 0.0
-    crossed, slopes, weights = _pairs(scan.intensity, scan.exposure, scan.visited)
+    middle = tuple(slice(max(0, side - WINDOW) // 2, max(0, side - WINDOW) // 2 + WINDOW) for side in scan.shape)
+    crossed, slopes, weights = _pairs(scan.intensity[middle], scan.exposure[middle], scan.visited[middle])
     information = float(np.sum(weights * slopes**2))
     if not information > 0:  # all alike, or no two neighbours
         return 0.0
