@@ -86,6 +86,9 @@ def test_the_middle_of_a_large_field_tells_its_black_level():
     assert black_level(SparseScan(tiled[0], tiled[1], exposure=tiled[2])) == pytest.approx(0.4, abs=0.01)
 
 
-def test_the_record_of_infill_tells_the_black_level():
+@pytest.mark.parametrize("model", ["infill", "kriging", "natural-neighbours"])
+def test_every_record_tells_the_black_level_that_was_taken_off(model):
     sparse, _ = exposed(0.5)
-    assert semrt.infer("infill", sparse).provenance["details"]["black_level"] == pytest.approx(0.5, abs=0.01)
+    assert semrt.infer(model, sparse).provenance["details"]["black_level"] == pytest.approx(0.5, abs=0.01)
+    alike = SparseScan(sparse.intensity, sparse.exposure > 0.3)
+    assert "black_level" not in semrt.infer(model, alike).provenance.get("details", {})

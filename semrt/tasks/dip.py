@@ -15,7 +15,7 @@ from semrt.backends.cores import physical_cores
 from semrt.data import Micrograph, SparseScan, SparseVolume, Volume
 from semrt.deep_image_prior.settings import Settings
 from semrt.kernels import fit_variogram, krige, mask_statistics, natural_neighbour
-from semrt.tasks.exposure import sample_values
+from semrt.tasks.exposure import exposure_told, sample_values
 from semrt.tasks.infill import standardisation
 from semrt.tasks.kriging import SMOOTHING, ClassicalEstimate, classical_estimate, complete
 
@@ -91,9 +91,8 @@ class _Run:
 
     def scan(self, scan: SparseScan) -> Micrograph:
         done = self._slice(scan, standardisation(scan), None, (self.settings.seed, 0), 0, 1)
-        return Micrograph(
-            done.intensity, scan.pixel_size, done.error, scan.metadata, {**self._said(), **done.told, **_notes([scan])}
-        )
+        told = {**self._said(), **done.told, **exposure_told(scan), **_notes([scan])}
+        return Micrograph(done.intensity, scan.pixel_size, done.error, scan.metadata, told)
 
     def volume(self, stack: SparseVolume, folder: Path | None) -> Volume:
         """All slices; one that is interrupted is followed by those that kriging alone makes."""

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from semrt.data import SparseScan
 
-__all__ = ["black_level", "sample_values"]
+__all__ = ["black_level", "exposure_told", "sample_values"]
 
 WINDOW = 1024
 """Side of the middle of the field that tells the black level [px]: hundreds of thousands of pairs are enough."""
@@ -49,6 +49,11 @@ def black_level(scan: SparseScan) -> float:
     level = float(np.sum(weights * slopes * crossed)) / information
     misfit = float(np.sum(weights * (crossed - level * slopes) ** 2)) / max(1, len(crossed) - 1)
     return level if abs(level) > CERTAIN * SHARED * (misfit / information) ** 0.5 else 0.0
+
+
+def exposure_told(scan: SparseScan) -> dict[str, float]:
+    """What the record of a result says of how its scan was exposed: nothing where all pixels were alike."""
+    return {} if scan.exposure is None else {"black_level": black_level(scan)}
 
 
 def _pairs(

@@ -9,7 +9,7 @@ import numpy as np
 
 from semrt.data import Micrograph, SparseScan
 from semrt.kernels import distance_to_sample, mask_statistics
-from semrt.tasks.exposure import black_level, sample_values
+from semrt.tasks.exposure import exposure_told, sample_values
 from semrt.tasks.familiarity import strangeness, traits_of
 from semrt.tasks.kriging import classical_estimate, complete
 
@@ -93,9 +93,7 @@ class Infill:
         completed = complete(measured, estimate, error, float(prepared[NOISE, 0, 0]) * spread, denoise=denoise)
         traits = traits_of(dict(zip(self.input_channels, prepared, strict=True)))
         told: dict[str, Any] = {"traits": traits, "notes": strangeness(traits, (domain or {}).get("familiar", {}))}
-        if measured.exposure is not None:
-            told["black_level"] = black_level(measured)
-        return replace(completed, provenance=told)
+        return replace(completed, provenance=told | exposure_told(measured))
 
     def outside_domain(
         self, measured: SparseScan, domain: Mapping[str, Any], *, n_threads: int | None = None

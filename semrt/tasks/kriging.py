@@ -10,7 +10,7 @@ import numpy as np
 from semrt.data import Micrograph, SparseScan
 from semrt.kernels import Variogram, fit_variogram, krige, natural_neighbour
 from semrt.scan.held_out import Cells
-from semrt.tasks.exposure import sample_values
+from semrt.tasks.exposure import exposure_told, sample_values
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -90,7 +90,11 @@ class Kriging:
         result = complete(
             measured, classical.estimate, classical.error, float(np.sqrt(classical.variogram.nugget)), denoise=denoise
         )
-        provenance = {"method": classical.method, "variogram": asdict(classical.variogram)}
+        provenance = {
+            "method": classical.method,
+            "variogram": asdict(classical.variogram),
+            **exposure_told(measured),
+        }
         return Micrograph(
             result.intensity, result.pixel_size, result.error, metadata=result.metadata, provenance=provenance
         )

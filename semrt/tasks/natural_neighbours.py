@@ -6,7 +6,7 @@ import numpy as np
 
 from semrt.data import Micrograph, SparseScan
 from semrt.kernels import natural_neighbour
-from semrt.tasks.exposure import sample_values
+from semrt.tasks.exposure import exposure_told, sample_values
 from semrt.tasks.kriging import SMOOTHING
 
 __all__ = ["NaturalNeighbours"]
@@ -22,4 +22,5 @@ class NaturalNeighbours:
         estimate = natural_neighbour(sample_values(measured), measured.visited, smooth=SMOOTHING, n_threads=n_threads)
         if not denoise and measured.exposure is None:
             estimate = np.where(measured.visited, measured.intensity, estimate)
-        return Micrograph(estimate, measured.pixel_size, metadata=measured.metadata)
+        told = exposure_told(measured)
+        return Micrograph(estimate, measured.pixel_size, metadata=measured.metadata, provenance=told)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from semrt.data import Micrograph, SparseScan
-from semrt.tasks.exposure import sample_values
+from semrt.tasks.exposure import exposure_told, sample_values
 from semrt.tasks.infill import Infill, standardisation
 
 if TYPE_CHECKING:
@@ -73,7 +73,8 @@ class PublishedInfill:
         estimate = predicted[0] * np.float32(scale) + np.float32(mean)
         if not denoise and measured.exposure is None:
             estimate = np.where(measured.visited, measured.intensity, estimate)
-        return Micrograph(estimate, pixel_size=measured.pixel_size, metadata=measured.metadata)
+        told = exposure_told(measured)
+        return Micrograph(estimate, pixel_size=measured.pixel_size, metadata=measured.metadata, provenance=told)
 
     def outside_domain(
         self, measured: SparseScan, domain: Mapping[str, Any], *, n_threads: int | None = None
