@@ -29,6 +29,7 @@ from stopwatch import memory_of, process, race, show, spans
 
 import semrt
 from semrt import engine, io, scan
+from semrt.scan import held_out
 from semrt.tasks import infill, kriging
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ FIRST_GUESS = {
 """Kernels of prepare, wherever it calls them: cross-validation runs two of them a second time."""
 REST = {
     "domain check": (infill, "mask_statistics"),
-    "gaps for cross-validation": (kriging, "mask_statistics"),
+    "gaps for cross-validation": (held_out, "mask_statistics"),
 }
 CLI = ("-m", "semrt.cli")
 BATCH, BATCH_SIDE = 8, 1024
