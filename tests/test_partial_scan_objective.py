@@ -71,7 +71,7 @@ def test_in_the_second_half_an_opponent_judges_and_what_is_made_is_compared_blur
     assert torch.equal(before, plain(made, None, truth, 0.49, np.random.default_rng(0)))
     after = objective(made, None, truth, 0.5, np.random.default_rng(0))
     with torch.no_grad():
-        said = objective.opponent(objective._crops[1])
+        said = objective.opponent(objective.opponent._crops[1])
     error = 200 * (blurred(made) - blurred(truth)).square().mean()
     assert said.shape == (3, 2)
     assert after.item() == pytest.approx((error + 3 * (said - 1).square().sum(0).mean()).item(), rel=1e-5)
@@ -135,7 +135,7 @@ def test_a_run_with_an_opponent_that_was_stopped_and_resumed_ends_as_one_that_wa
     resumed = trained(tmp_path / "stopped", Interrupted(**SMALL), 10, resume=True)
     assert straight["step"] == resumed["step"] == 10
     for part in ("network", "averaged", "objective"):
-        extra = {run: state[part].pop("_extra_state", {}) for run, state in (("a", straight), ("b", resumed))}
+        extra = {run: state[part].pop("opponent._extra_state", {}) for run, state in (("a", straight), ("b", resumed))}
         assert straight[part].keys() == resumed[part].keys()
         for name, value in straight[part].items():
             assert torch.equal(resumed[part][name], value), name

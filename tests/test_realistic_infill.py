@@ -1,5 +1,6 @@
 """The sibling of infill that learns to look as recorded: its task, network, objective and recipe."""
 
+import signal
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -125,7 +126,6 @@ def test_the_opponent_counts_only_once_it_has_learnt_alone():
             (gradients[weight, spent],) = torch.autograd.grad(
                 objective(image, inputs, target, spent, np.random.default_rng(1)), image
             )
-            objective._crops = None
     assert torch.equal(gradients[0.0, 0.01], gradients[1.0, 0.01])
     assert not torch.equal(gradients[0.0, 0.5], gradients[1.0, 0.5])
 
@@ -141,8 +141,6 @@ class Interrupted(RealisticInfillRecipe):
         return {name: value for name, value in super().options().items() if name not in ("interrupt_at", "drawn")}
 
     def augment(self, sample, rng):
-        import signal
-
         self.drawn.append(0)
         if len(self.drawn) == self.interrupt_at:
             signal.raise_signal(signal.SIGINT)

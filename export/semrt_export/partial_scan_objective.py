@@ -5,18 +5,17 @@ Ede & Beanland 2020, doi:10.1038/s41598-020-65261-0; weights and rates as in git
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from semrt_export.adaptive_losses import AdaptiveClipping, RunningErrorWeights
 from semrt_export.hard_examples import HardExamples
 from semrt_export.losses import gaussian_blur
-from semrt_export.networks.multiscale_discriminators import MultiscaleDiscriminators, multiscale_crops
 from semrt_export.networks.multiscale_generator import MultiscaleGenerator
 from semrt_export.objective import Objective
+from semrt_export.opponent import Opponent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -94,12 +93,9 @@ class AdversarialObjective(PartialScanObjective):
         self, side: int, *, width: float = 1.0, crop: int = 70, weight: float = 1.0, rate: float = 1e-4, **options: bool
     ) -> None:
         super().__init__(side, **options)
-        self.crop, self.weight = crop, weight
+        self.weight = weight
         self.blurred_error = _MeanSquares(side, **self._adapts)
-        self.opponent = MultiscaleDiscriminators(width=width)
-        self.optimiser = torch.optim.Adam(self.opponent.parameters(), rate)
-        self._crops: tuple[list[Tensor], list[Tensor]] | None = None  # of truth and completion, to learn from
-        self._loss = float("nan")
+        self.opponent = Opponent(width=width, crop=crop, rate=rate)
 
     def outer_losses(self, outer: Tensor, target: Tensor, spent: float, rng: np.random.Generator) -> Tensor:
         """(n,): of the completed scans."""
@@ -108,36 +104,15 @@ class AdversarialObjective(PartialScanObjective):
         losses = self.blurred_error(blurred(outer), blurred(target))
         if self.hard_examples is not None:
             self.hard_examples.judge(losses.tolist(), rng)
-        crops = multiscale_crops(torch.cat((target, outer), dim=1), self.crop, rng)
-        true, made = [crop[:, :1] for crop in crops], [crop[:, 1:] for crop in crops]
-        self._crops = [crop.detach() for crop in true], [crop.detach() for crop in made]
-        self.opponent.requires_grad_(False)  # it takes its own step, in `learn`
-        return losses + self.weight * (self.opponent(made) - 1).square().sum(0)
+        return losses + self.weight * self.opponent.judge(target, outer, rng)
 
     def learn(self) -> None:
-        """Take the step of the opponent, against the completions that the network was just judged by."""
-        if self._crops is None:
-            return
-        true, made = self._crops
-        self._crops = None
-        self.opponent.requires_grad_(True)
-        loss = (self.opponent(true) - 1).square().mean(1).sum() + self.opponent(made).square().mean(1).sum()
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimiser.step()
-        self._loss = loss.item()
+        """Let the opponent take its step, against the completions that the network was just judged by."""
+        self.opponent.learn()
 
     def figures(self) -> Mapping[str, float]:
-        """With the opponent's loss: 1.5 where it cannot tell and says ½ of everything, 0 where it always can."""
-        return {**super().figures(), "opponent_loss": self._loss}
-
-    def get_extra_state(self) -> dict[str, Any]:
-        """The opponent's optimiser, for the checkpoint."""
-        return self.optimiser.state_dict()
-
-    def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Take it up again."""
-        self.optimiser.load_state_dict(state)
+        """With the opponent's loss."""
+        return {**super().figures(), "opponent_loss": self.opponent.loss}
 
 
 class _MeanSquares(nn.Module):

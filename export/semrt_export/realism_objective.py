@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from semrt_export.losses import cautious_gain
-from semrt_export.networks.multiscale_discriminators import MultiscaleDiscriminators, multiscale_crops
 from semrt_export.objective import Objective
+from semrt_export.opponent import Opponent
 from semrt_export.partial_scan_objective import blurred
 
 if TYPE_CHECKING:
@@ -48,11 +48,9 @@ class RealismObjective(Objective):
         nn.Module.__init__(self)
         self.bounds, self.first_guess = bounds, first_guess
         self.spectral_weight, self.adversarial_weight = spectral_weight, adversarial_weight
-        self.crop, self.alone = crop, alone
-        self.opponent = MultiscaleDiscriminators(width=width)
-        self.optimiser = torch.optim.Adam(self.opponent.parameters(), rate, betas=(0.5, 0.999))
-        self._crops: tuple[list[Tensor], list[Tensor]] | None = None  # of recorded and completed, to learn from
-        self._figures = dict.fromkeys(("gain_db", "spectral_db", "fooled", "opponent_loss"), float("nan"))
+        self.alone = alone
+        self.opponent = Opponent(width=width, crop=crop, rate=rate, momentum=0.5)
+        self._figures = dict.fromkeys(("gain_db", "spectral_db", "fooled"), float("nan"))
 
     def forward(
         self, predicted: Tensor, inputs: Tensor, target: Tensor, spent: float, rng: np.random.Generator
@@ -63,38 +61,18 @@ class RealismObjective(Objective):
         error = cautious_gain(blurred(image), blurred(guess), blurred(clean))
         powers = 10 * (band_powers(image).log10() - band_powers(recorded).log10())
         spectral = powers.abs().mean()
-        crops = multiscale_crops(torch.cat((recorded, image), dim=1), self.crop, rng)
-        true, made = [crop[:, :1] for crop in crops], [crop[:, 1:] for crop in crops]
-        self._crops = [crop.detach() for crop in true], [crop.detach() for crop in made]
-        self.opponent.requires_grad_(False)  # it takes its own step, in `learn`
-        fooled = (self.opponent(made) - 1).square().sum(0).mean()
+        fooled = self.opponent.judge(recorded, image, rng).mean()
         weight = self.adversarial_weight if spent >= self.alone else 0.0
         self._figures |= {"gain_db": -error.item(), "spectral_db": spectral.item(), "fooled": fooled.item()}
         return error + self.spectral_weight * spectral + weight * fooled + self.bounds(predicted, inputs, clean)
 
     def learn(self) -> None:
-        """Take the step of the opponent, against the completions that the network was just judged by."""
-        assert self._crops is not None
-        true, made = self._crops
-        self._crops = None
-        self.opponent.requires_grad_(True)
-        loss = (self.opponent(true) - 1).square().mean(1).sum() + self.opponent(made).square().mean(1).sum()
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimiser.step()
-        self._figures["opponent_loss"] = loss.item()
+        """Let the opponent take its step, against the completions that the network was just judged by."""
+        self.opponent.learn()
 
     def figures(self) -> Mapping[str, float]:
         """Of the last step: gain of the blurred image, difference of spectra, and what the opponent made of it."""
-        return self._figures
-
-    def get_extra_state(self) -> dict[str, Any]:
-        """The opponent's optimiser, for the checkpoint."""
-        return self.optimiser.state_dict()
-
-    def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Take it up again."""
-        self.optimiser.load_state_dict(state)
+        return {**self._figures, "opponent_loss": self.opponent.loss}
 
 
 def band_powers(images: Tensor, *, floor: float = 1e-8) -> Tensor:
