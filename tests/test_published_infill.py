@@ -143,7 +143,7 @@ def test_the_published_options_give_the_published_training(name):
     if name == NAMES[1]:
         assert sum(weight.numel() for weight in objective.opponent.parameters()) == 8_263_488
         assert objective.opponent.crop == 70
-        assert objective.optimiser.param_groups[0]["lr"] == 1e-4
+        assert objective.opponent.optimiser.param_groups[0]["lr"] == 1e-4
         assert schedule.learning_rate_at(0, 0.6) == pytest.approx(1e-4)
 
 
