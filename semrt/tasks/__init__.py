@@ -57,6 +57,7 @@ TASKS = {
     "wedge-sirt": "semrt.tasks.wedge_solvers:WedgeBySimultaneousIterations",
     "wedge-tv": "semrt.tasks.wedge_solvers:WedgeByTotalVariation",
     "wedge-wbp": "semrt.tasks.wedge_solvers:WedgeByWeightedBackProjection",
+    "wiener": "semrt.tasks.wiener:Wiener",
 }
 
 

@@ -11,7 +11,8 @@ from semrt.data import Micrograph, SparseScan
 from semrt.kernels import distance_to_sample, mask_statistics
 from semrt.tasks.exposure import exposure_told, sample_values
 from semrt.tasks.familiarity import strangeness, traits_of
-from semrt.tasks.kriging import classical_estimate, complete
+from semrt.tasks.kriging import complete
+from semrt.tasks.wiener import wiener_estimate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,7 +59,7 @@ class Infill:
     def prepare(self, measured: SparseScan, *, n_threads: int | None = None) -> NDArray[np.float32]:
         """The network's input, (c, ny, nx) in the order of INPUT_CHANNELS."""
         mean, spread = standardisation(measured)
-        classical = classical_estimate(measured, n_threads=n_threads)
+        classical = wiener_estimate(measured, n_threads=n_threads)
         scale = np.float32(1 / spread)
         prepared = np.empty((len(INPUT_CHANNELS), *measured.shape), np.float32)
         channel = dict(zip(INPUT_CHANNELS, prepared, strict=True))

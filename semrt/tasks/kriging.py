@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +15,16 @@ from semrt.tasks.exposure import exposure_told, sample_values
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["ClassicalEstimate", "Kriging", "classical_estimate", "complete"]
+__all__ = [
+    "DECISIVE",
+    "SMOOTHING",
+    "ClassicalEstimate",
+    "Kriging",
+    "Validation",
+    "classical_estimate",
+    "complete",
+    "completed",
+]
 
 SMOOTHING = 2.5
 """Gaussian [px] after natural neighbours: best of those measured on noisy micrographs."""
@@ -32,7 +41,7 @@ class ClassicalEstimate:
 
     estimate, error: (ny, nx) float32, error one standard deviation of estimate.
     smooth: (ny, nx) float32, natural neighbours then Gaussian.
-    method: "kriging", or "natural neighbour" where that predicted held-out samples clearly better.
+    method: "kriging", or "natural neighbour" or "learnt spectrum" where that predicted held-out samples clearly better.
     misfit: root mean square of the errors of held-out samples, in the standard deviations that kriging states for them;
         1 where it states them rightly, or nothing could be held out.
     """
@@ -79,6 +88,13 @@ def complete(
     return Micrograph(estimate, pixel_size=scan.pixel_size, error=error, metadata=scan.metadata)
 
 
+def completed(scan: SparseScan, classical: ClassicalEstimate, *, denoise: bool) -> Micrograph:
+    """The result of a classical model, with what its record says."""
+    noise = float(np.sqrt(classical.variogram.nugget))
+    told = {"method": classical.method, "variogram": asdict(classical.variogram), **exposure_told(scan)}
+    return replace(complete(scan, classical.estimate, classical.error, noise, denoise=denoise), provenance=told)
+
+
 class Kriging:
     """The `kriging` model: local ordinary kriging with its error map."""
 
@@ -86,18 +102,62 @@ class Kriging:
 
     def solve(self, measured: SparseScan, *, denoise: bool = False, n_threads: int | None = None) -> Micrograph:
         """Complete a sparse scan.  denoise: estimate visited pixels as well."""
-        classical = classical_estimate(measured, n_threads=n_threads)
-        result = complete(
-            measured, classical.estimate, classical.error, float(np.sqrt(classical.variogram.nugget)), denoise=denoise
-        )
-        provenance = {
-            "method": classical.method,
-            "variogram": asdict(classical.variogram),
-            **exposure_told(measured),
-        }
-        return Micrograph(
-            result.intensity, result.pixel_size, result.error, metadata=result.metadata, provenance=provenance
-        )
+        return completed(measured, classical_estimate(measured, n_threads=n_threads), denoise=denoise)
+
+
+@dataclass(frozen=True, eq=False)
+class Validation:
+    """Samples that a method did not know, and what it makes of them.
+
+    known, held_out: (ny, nx), parts of the visited pixels.  cells: (n,), the cell of each held-out sample.
+    truth, predicted, variance: (n,), the samples, and kriging's estimate and variance of them, noise and all.
+    """
+
+    known: NDArray[np.bool_]
+    held_out: NDArray[np.bool_]
+    cells: NDArray[np.int64]
+    truth: NDArray[np.float32]
+    predicted: NDArray[np.float32]
+    variance: NDArray[np.float32]
+
+    @classmethod
+    def of(
+        cls,
+        values: NDArray[np.float32],
+        visited: NDArray[np.bool_],
+        variogram: Variogram,
+        exposure: NDArray[np.float32] | None = None,
+        n_threads: int | None = None,
+    ) -> Validation | None:
+        """Hold some samples out of a scan, (ny, nx); None where too few are left, or none can be."""
+        if not visited.any():
+            return None
+        cells = Cells.of(visited, np.random.default_rng(0), n_threads)
+        held_out = visited & (cells.draw < VALIDATION_FRACTION)
+        known = visited & ~held_out
+        if not (known.any() and held_out.any()):
+            return None
+        kriged, variance = krige(values, known, variogram, exposure=exposure, wanted=held_out, n_threads=n_threads)
+        noise = variogram.nugget / (1 if exposure is None else exposure[held_out])
+        stated = np.maximum(variance[held_out] + noise, np.finfo(np.float32).tiny)
+        return cls(known, held_out, cells.number[held_out], values[held_out], kriged[held_out], stated)
+
+    def misfit(self) -> float:
+        """Root mean square of the errors, in the standard deviations stated."""
+        return float(np.sqrt(np.mean((self.predicted - self.truth).astype(np.float64) ** 2 / self.variance)))
+
+    def mean_square_error(self) -> float:
+        """Of `predicted`, with the noise of the samples."""
+        return float(np.mean((self.predicted - self.truth).astype(np.float64) ** 2))
+
+    def advantage(self, other: NDArray[np.float32]) -> float:
+        """By how many standard errors another estimate of the held-out samples, (n,), is better than `predicted`.
+
+        All samples of a cell are one piece of evidence: their errors are much the same.
+        """
+        gained = (self.predicted - self.truth).astype(np.float64) ** 2 - (other - self.truth) ** 2
+        per_cell = np.bincount(self.cells, weights=gained)
+        return float(per_cell.sum() / max(np.sqrt((per_cell**2).sum()), np.finfo(np.float64).tiny))
 
 
 def _judged(
@@ -107,21 +167,11 @@ def _judged(
     window = tuple(
         slice((side - min(side, VALIDATION_SIDE)) // 2, (side + min(side, VALIDATION_SIDE)) // 2) for side in scan.shape
     )
-    visited, inside = scan.visited[window], values[window]
-    if not visited.any():
+    inside, exposure = values[window], None if scan.exposure is None else scan.exposure[window]
+    validation = Validation.of(inside, scan.visited[window], variogram, exposure, n_threads)
+    if validation is None:
         return "kriging", 1.0
-    cells = Cells.of(visited, np.random.default_rng(0), n_threads)
-    held_out = visited & (cells.draw < VALIDATION_FRACTION)
-    kept = visited & ~held_out
-    if not (kept.any() and held_out.any()):
-        return "kriging", 1.0
-    exposure = None if scan.exposure is None else scan.exposure[window]
-    kriged, variance = krige(inside, kept, variogram, exposure=exposure, wanted=held_out, n_threads=n_threads)
-    smooth = natural_neighbour(np.where(kept, inside, np.float32(0)), kept, smooth=SMOOTHING, n_threads=n_threads)
-    advantage = (kriged - inside) ** 2 - (smooth - inside) ** 2
-    per_cell = np.bincount(cells.number[held_out], weights=advantage[held_out])
-    evidence = per_cell.sum() / max(np.sqrt((per_cell**2).sum()), np.finfo(np.float64).tiny)
-    noise = variogram.nugget / (1 if exposure is None else exposure[held_out])
-    stated = np.maximum(variance[held_out] + noise, np.finfo(np.float32).tiny)
-    misfit = float(np.sqrt(np.mean((kriged - inside)[held_out].astype(np.float64) ** 2 / stated)))
-    return ("natural neighbour" if evidence > DECISIVE else "kriging"), misfit
+    known = validation.known
+    smooth = natural_neighbour(np.where(known, inside, np.float32(0)), known, smooth=SMOOTHING, n_threads=n_threads)
+    evidence = validation.advantage(smooth[validation.held_out])
+    return ("natural neighbour" if evidence > DECISIVE else "kriging"), validation.misfit()

@@ -46,7 +46,7 @@ PATTERNS = {  # how often each is drawn; spirals are what fast scan coils do bes
     "lissajous": 0.5,
     "hilbert": 0.5,
 }
-COLUMNS_SHARE = 0.12  # of the procedural samples: atomic resolution, where only the structure is periodic
+COLUMNS_SHARE = 0.4  # of the procedural samples: atomic resolution, where all is in the lattice
 EXPOSED_SHARE = 0.15
 HELD_OUT_PATTERNS = ("archimedean", "ede-spiral", "jittered-grid", "random", "line-hop")
 HELD_OUT_COVERAGES = (1 / 10, 1 / 20, 1 / 40, 1 / 100)
@@ -91,7 +91,7 @@ class SparseScanMaker:
 class HeldOutScan:
     """A sample for proof, with what it is called in tables."""
 
-    images: str  # "procedural" or "real"
+    images: str  # "procedural", "columns" or "real"
     pattern: str
     coverage: str
     sample: Sample
@@ -100,15 +100,16 @@ class HeldOutScan:
 def held_out_scans(
     images: tuple[Path, ...], *, seed: int, side: int = 320, draws: int = 3, realistic: bool = False
 ) -> Iterator[HeldOutScan]:
-    """Every pattern at every coverage on `draws` procedural images and on every real one, (side, side) each.
+    """Every pattern at every coverage on `draws` images of each procedural kind and on every real one, (side, side).
 
     seed: must differ from that of the training; the same seed gives the same scans.  realistic: see SparseScanMaker.
     """
     sources: list[tuple[str, NDArray[np.float32], NDArray[np.float32]]] = []
-    for number in range(draws * len(HELD_OUT_PATTERNS)):
-        rng = np.random.default_rng((seed, number))
-        clean = micrographs.draw(rng, (side, side))
-        sources.append(("procedural", clean, detector.random_noise(clean, rng)))
+    for name, draw in (("procedural", micrographs.draw), ("columns", _atomic_columns)):
+        for number in range(draws * len(HELD_OUT_PATTERNS)):
+            rng = np.random.default_rng((seed, number))
+            clean = draw(rng, (side, side))
+            sources.append((name, clean, detector.random_noise(clean, rng)))
     for path in images:
         recorded = centre_crop(read_grey(path), side)
         sources.append(("real", denoised(recorded), recorded))

@@ -1,0 +1,137 @@
+"""A sparse scan completed without any network, lattices and all: kriging, joined with a spectrum learnt from it."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from semrt import tiling
+from semrt.data import SparseScan
+from semrt.kernels import add_tile, natural_neighbour, thread_count
+from semrt.tasks.exposure import sample_values
+from semrt.tasks.kriging import DECISIVE, SMOOTHING, ClassicalEstimate, Validation, classical_estimate, completed
+from semrt.tasks.learnt_spectrum import learnt_estimate
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from semrt.data import Micrograph
+
+__all__ = ["Wiener", "wiener_estimate"]
+
+PIECE, OVERLAP = 640, 48
+"""Larger fields are taken piece by piece [px]: grains differ, and a spectrum of all of them would tell of none."""
+FEWEST_SAMPLES = 64
+"""Fewer tell of no spectrum."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Piece:
+    """What a learnt spectrum adds to the classical estimate of a piece of the field.
+
+    change: (ny, nx), to add to the estimate.  factor: by which its errors are smaller.  share: of the spectrum in it.
+    misfit: of the sum, at n held-out samples.
+    """
+
+    change: NDArray[np.float32]
+    factor: float
+    share: float
+    misfit: float
+    n: int
+
+
+def wiener_estimate(scan: SparseScan, *, n_threads: int | None = None) -> ClassicalEstimate:
+    """Join the classical estimate with that of a learnt spectrum, by as much as held-out samples ask for it.
+
+    Where they do not, for a specimen without any period and for few samples, it is the classical estimate.
+    """
+    classical = classical_estimate(scan, n_threads=n_threads)
+    values = sample_values(scan)
+    layout = tiling.plan(scan.shape, PIECE, OVERLAP, 1)
+    threads = min(len(layout), thread_count(n_threads))
+    inner = n_threads if threads == 1 else 1
+
+    def joined(origin: tuple[int, ...]) -> _Piece | None:
+        place = tuple(slice(first, first + side) for first, side in zip(origin, layout.tile, strict=True))
+        return _joined(scan, values, classical, place, inner)
+
+    with ThreadPoolExecutor(threads, thread_name_prefix="semrt-wiener") as pool:
+        pieces = list(pool.map(joined, layout.origins()))
+    if not any(piece is not None and piece.share > 0 for piece in pieces):
+        return classical
+    canvas = np.zeros((2, *scan.shape), np.float32)
+    for piece, origin, window in zip(pieces, layout.origins(), layout.windows(), strict=True):
+        if piece is not None:
+            maps = np.stack((piece.change, np.full_like(piece.change, 1 - piece.factor)))
+            cut = [weights[:side] for weights, side in zip(window, piece.change.shape, strict=True)]
+            add_tile(maps, cut, origin, canvas, n_threads=n_threads)
+    judged = [piece for piece in pieces if piece is not None]
+    misfit = np.sqrt(np.average([piece.misfit**2 for piece in judged], weights=[piece.n for piece in judged]))
+    return replace(
+        classical,
+        estimate=classical.estimate + canvas[0],
+        error=classical.error * (1 - canvas[1]),
+        method="learnt spectrum",
+        misfit=float(misfit),
+    )
+
+
+class Wiener:
+    """The `wiener` model: the best that is known without training, with its error map."""
+
+    accepts = SparseScan
+
+    def solve(self, measured: SparseScan, *, denoise: bool = False, n_threads: int | None = None) -> Micrograph:
+        """Complete a sparse scan.  denoise: estimate visited pixels as well."""
+        return completed(measured, wiener_estimate(measured, n_threads=n_threads), denoise=denoise)
+
+
+def _joined(
+    scan: SparseScan,
+    values: NDArray[np.float32],
+    classical: ClassicalEstimate,
+    place: tuple[slice, ...],
+    n_threads: int | None,
+) -> _Piece | None:
+    """What a learnt spectrum adds to a piece of the field; None where nothing can be held out to judge it."""
+    values, visited, guess = values[place], scan.visited[place], classical.estimate[place]
+    exposure = None if scan.exposure is None else scan.exposure[place]
+    if np.count_nonzero(visited) < FEWEST_SAMPLES:
+        return None
+    validation = Validation.of(values, visited, classical.variogram, exposure, n_threads)
+    if validation is None:
+        return None
+    known, held_out = validation.known, validation.held_out
+    if classical.method == "natural neighbour":
+        smooth = natural_neighbour(np.where(known, values, np.float32(0)), known, smooth=SMOOTHING, n_threads=n_threads)
+        validation = replace(validation, predicted=smooth[held_out])
+    before = validation.mean_square_error()
+    learnt = learnt_estimate(
+        values, visited, held_out, guess, noise=classical.variogram.nugget, rival=before, exposure=exposure
+    )
+    unchanged = _Piece(np.zeros_like(guess), 1.0, 0.0, validation.misfit(), len(validation.truth))
+    if learnt is None:
+        return unchanged
+    share = _best_share(validation, learnt.predicted[held_out])
+    mixed = validation.predicted + share * (learnt.predicted[held_out] - validation.predicted)
+    if not validation.advantage(mixed) > DECISIVE:
+        return unchanged
+    joined = replace(validation, predicted=mixed)
+    factor = float(np.sqrt(joined.mean_square_error() / before))
+    return _Piece(
+        change=share * (learnt.estimate - guess),
+        factor=factor,
+        share=float(share),
+        misfit=joined.misfit() / factor,
+        n=unchanged.n,
+    )
+
+
+def _best_share(validation: Validation, other: NDArray[np.float32]) -> np.float32:
+    """How much of another estimate makes the mixture with the first one best, between 0 and 1, by least squares."""
+    error, difference = validation.truth - validation.predicted, other - validation.predicted
+    power = float(np.vdot(difference, difference))
+    return np.float32(np.clip(np.vdot(error, difference) / power, 0, 1)) if power > 0 else np.float32(0)
