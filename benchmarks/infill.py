@@ -97,6 +97,7 @@ METHODS = {
     "linear": without_error(linear),
     "NN + Gauss": lambda sparse: semrt.infer("natural-neighbours", sparse, denoise=True),
     "kriging": lambda sparse: semrt.infer("kriging", sparse, denoise=True),
+    "wiener": lambda sparse: semrt.infer("wiener", sparse, denoise=True),
 }
 
 
@@ -146,7 +147,7 @@ def main(
     network = f"{Path(model).name} (network)"
     methods[network] = network_method(model)
     if published is not None:
-        published_tables(published, {name: methods[name] for name in (*CLASSICAL, network)})
+        published_tables(published, {name: methods[name] for name in (*CLASSICAL, "wiener", network)})
         return
     scenes = recorded(images, side) if images else simulated(count, side)
     figures: dict[str, list[dict[str, Score]]] = {}
@@ -170,25 +171,30 @@ def main(
         json_path.write_text(json.dumps({"machine": machine, "scenes": [s.name for s in scenes], "figures": plain}))
 
 
-MARGINS = "over kriging: median  over the better: median  least (on)                  SSIM lost"
+MARGINS = (
+    f"{'over kriging: median':<22}{'over the better: median':<25}{'least (on)':<33}{'SSIM lost':<21}over wiener: median"
+)
 
 
 def margins(rows: list[dict[str, Score]], network: str, scenes: list[Scene]) -> str:
-    """The network's gain [dB] over kriging and over the better classical method, and where it is least."""
+    """The network's gain [dB] over kriging, over the better of CLASSICAL, where it is least, and over wiener."""
     over_kriging = [row[network].psnr - row["kriging"].psnr for row in rows]
     over_best = [row[network].psnr - max(row[name].psnr for name in CLASSICAL) for row in rows]
+    over_wiener = [row[network].psnr - row["wiener"].psnr for row in rows]
     lost = [max(row[name].ssim for name in CLASSICAL) - row[network].ssim for row in rows]
     worst = scenes[int(np.argmin(over_best))].name[:22]
     return (
         f"{np.median(over_kriging):>+24.2f}{np.median(over_best):>+25.2f}{min(over_best):>+8.2f} {worst:<24}"
-        f"on {sum(loss > 0.001 for loss in lost)}, most {max(0.0, *lost):.3f}"
+        f"{f'on {sum(loss > 0.001 for loss in lost)}, most {max(0.0, *lost):.3f}':<19}"
+        f"{np.median(over_wiener):>+19.2f}"
     )
 
 
 def intervals(figures: dict[str, list[dict[str, Score]]], network: str, scenes: list[Scene]) -> None:
     """How many unvisited pixels lie within the 90 % intervals: of all scans, by image and by coverage."""
     click.echo("\nunvisited pixels within the stated 90 % intervals [%]")
-    click.echo(f"{'':32}{'kriging':>10}{network:>20}")
+    stating = ("kriging", "wiener", network)
+    click.echo(f"{'':32}" + "".join(f"{method:>20}" for method in stating))
     rows = [
         (cell.split()[1], scene.name, row)
         for cell, found in figures.items()
@@ -198,8 +204,8 @@ def intervals(figures: dict[str, list[dict[str, Score]]], network: str, scenes: 
     groups |= {name: [row for row in rows if row[0] == name] for name in dict.fromkeys(row[0] for row in rows)}
     groups |= {name: [row for row in rows if row[1] == name] for name in dict.fromkeys(row[1] for row in rows)}
     for name, chosen in groups.items():
-        held = [100 * np.mean([row[method].held for _, _, row in chosen]) for method in ("kriging", network)]
-        click.echo(f"{name[:30]:32}{held[0]:>10.1f}{held[1]:>20.1f}")
+        held = [100 * np.mean([row[method].held for _, _, row in chosen]) for method in stating]
+        click.echo(f"{name[:30]:32}" + "".join(f"{share:>20.1f}" for share in held))
 
 
 def measure(scene: Scene, number: int, pattern: str, inverse: int, methods: dict) -> dict[str, Score]:

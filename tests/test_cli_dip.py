@@ -202,4 +202,4 @@ def test_a_scan_unlike_the_training_of_infill_is_completed_by_dip_which_is_said(
     assert (made["settings"]["network"], made["settings"]["max_iterations"]) == ("deep-decoder", 5)
     monkeypatch.setattr(DeepImagePrior, "requires", "no_such_package_of_anybody")
     (entry,) = strict(run(*call, "--overwrite").stdout)["results"]
-    assert entry["model"]["name"] == "kriging"
+    assert entry["model"]["name"] == "wiener"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from semrt.backends import onnxruntime_cuda as cuda
+from semrt.backends.base import Closing
 from semrt.backends.batches import batches, check_tiles
 from semrt.backends.cores import physical_cores
 from semrt.backends.onnxruntime_binding import LANES, BoundGraph
@@ -21,7 +22,6 @@ from semrt.errors import (
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from types import TracebackType
 
     from numpy.typing import NDArray
 
@@ -97,7 +97,7 @@ def open_onnxruntime(
 
 
 @dataclass(eq=False)
-class OnnxSession:
+class OnnxSession(Closing):
     """A graph opened by ONNX Runtime; see backends.base.Session.
 
     bound: runs it in memory that stays, where that is faster: on a card.
@@ -139,14 +139,6 @@ class OnnxSession:
         bound, self.graph, self.bound = self.bound, None, None
         if bound is not None:
             bound.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _run_bound(
         self, bound: BoundGraph, tiles: NDArray[np.float32], spans: list[tuple[int, int]]

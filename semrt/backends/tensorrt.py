@@ -7,12 +7,13 @@ import itertools
 import sys
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from semrt import models
 from semrt.backends import tensorrt_toolchain
+from semrt.backends.base import Closing
 from semrt.backends.engine_cache import EngineCache
 from semrt.backends.tensorrt_toolchain import Graph, Recipe
 from semrt.errors import CacheUnusable, DeviceUnavailable, InvalidShape, InvalidValue, ModelNotFound, SemrtError
@@ -20,7 +21,6 @@ from semrt.errors import CacheUnusable, DeviceUnavailable, InvalidShape, Invalid
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
-    from types import TracebackType
 
     from numpy.typing import NDArray
 
@@ -73,7 +73,7 @@ def open_tensorrt(
 
 
 @dataclass(eq=False)
-class TensorrtSession:
+class TensorrtSession(Closing):
     """An engine opened by TensorRT; see backends.base.Session.
 
     batches: the numbers of tiles that one call of the runner takes, ascending.
@@ -131,14 +131,6 @@ class TensorrtSession:
         runner, self.runner = self.runner, None
         if runner is not None:
             runner.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _check(self, tiles: NDArray[np.float32], profiles: tuple[Profile, ...]) -> None:
         smallest, _, largest = profiles[0]

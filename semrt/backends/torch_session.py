@@ -7,17 +7,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from semrt.backends.base import Closing
 from semrt.backends.batches import batches, check_tiles
 from semrt.backends.cores import physical_cores
 from semrt.errors import DeviceUnavailable, MissingDependency, ModelDamaged, OutOfMemory, SemrtError
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from types import TracebackType
 
     from numpy.typing import NDArray
 
@@ -76,7 +76,7 @@ def open_torch(
 
 
 @dataclass(eq=False)
-class TorchSession:
+class TorchSession(Closing):
     """A graph computed by torch; see backends.base.Session.  shape: of its input, a name or None for a free side."""
 
     manifest: Manifest
@@ -106,14 +106,6 @@ class TorchSession:
         runner, self.runner = self.runner, None
         if runner is not None:
             runner.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _run_batch(self, runner: Runner, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
         try:

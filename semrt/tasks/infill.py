@@ -49,12 +49,12 @@ def standardisation(scan: SparseScan) -> tuple[float, float]:
 
 
 class Infill:
-    """The `infill` model: network on top of kriging."""
+    """The `infill` model: a network on top of the best that is known without one."""
 
     accepts = SparseScan
     input_channels: tuple[str, ...] = INPUT_CHANNELS
     output_channels = OUTPUT_CHANNELS
-    fallbacks: Mapping[str, str] = {"dip": "dip", "classical": "kriging"}
+    fallbacks: Mapping[str, str] = {"dip": "dip", "classical": "wiener"}
 
     def prepare(self, measured: SparseScan, *, n_threads: int | None = None) -> NDArray[np.float32]:
         """The network's input, (c, ny, nx) in the order of INPUT_CHANNELS."""
