@@ -9,7 +9,7 @@ import semrt
 from semrt.metrics import psnr
 from semrt.tasks.kriging import Validation, classical_estimate
 from semrt.tasks.learnt_spectrum import learnt_estimate
-from semrt.tasks.sampled_field import SampleEquations, SpectralGrid, filtered
+from semrt.tasks.sampled_field import SampledField, SpectralGrid
 from semrt.tasks.wiener import Wiener, wiener_estimate
 
 
@@ -42,18 +42,6 @@ def gain(scan, truth):
     return 10 * np.log10(np.mean((before - truth) ** 2) / np.mean((after - truth) ** 2))
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (1, 7), (12, 9), (31, 40)])
-def test_filtering_multiplies_the_spectrum_by_the_power(shape):
-    rng = np.random.default_rng(0)
-    grid = SpectralGrid(shape)
-    ny, nx = grid.padded_shape
-    rows = np.minimum(np.arange(ny), ny - np.arange(ny))[:, None]  # a real image's power is the same both ways
-    power = rng.random((ny, ny))[rows, np.arange(nx // 2 + 1) % ny].astype(np.float32)
-    image = rng.standard_normal((ny, nx)).astype(np.float32)
-    wanted = np.fft.irfft2(np.fft.rfft2(image) * power, s=(ny, nx))
-    np.testing.assert_allclose(filtered(image, grid.packed(power)), wanted, atol=1e-5)
-
-
 def test_the_variance_of_a_power_spectrum_is_that_of_its_image():
     grid = SpectralGrid((40, 31))
     image = np.random.default_rng(1).standard_normal(grid.padded_shape)
@@ -61,29 +49,33 @@ def test_the_variance_of_a_power_spectrum_is_that_of_its_image():
     assert grid.variance(power) == pytest.approx(np.mean(image**2), rel=1e-5)
 
 
-def test_conjugate_gradients_solve_the_dense_equations():
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (10, 13), (16, 7)])
+@pytest.mark.parametrize("exposed", [False, True])
+def test_conjugate_gradients_solve_the_dense_equations(shape, exposed):
     rng = np.random.default_rng(2)
-    shape = (10, 13)
     grid = SpectralGrid(shape)
-    frequency = np.hypot(np.fft.fftfreq(grid.padded_shape[0])[:, None], np.fft.rfftfreq(grid.padded_shape[1]))
-    power = np.exp(-20 * frequency).astype(np.float32)
+    ny, nx = grid.padded_shape
+    frequency = np.hypot(3 * np.fft.fftfreq(ny)[:, None], np.fft.rfftfreq(nx))  # axes that are not alike
+    power = np.exp(-5 * frequency).astype(np.float32)
     known = rng.random(shape) < 0.4
-    detail, relative = rng.standard_normal(shape).astype(np.float32), rng.uniform(1, 3, shape).astype(np.float32)
-    equations = SampleEquations(grid, detail, known, relative)
-    start = equations.solved(power, 0.3, None, 3)
-    found = filtered(equations.solved(power, 0.3, start, 60), grid.packed(power))
+    known[0, 0] = True
+    values = rng.standard_normal(shape).astype(np.float32)
+    exposure = rng.uniform(0.3, 1, shape).astype(np.float32) if exposed else None
+    field = SampledField(grid, values, known, exposure)
+    found = field.estimate(power, 0.3, n_steps=200, tolerance=1e-6)
 
-    covariance = np.fft.irfft2(power, s=grid.padded_shape)  # of two pixels, by their distance; with 1/n both ways
-    places = np.argwhere(grid.padded(known.astype(np.float32)) > 0)
-    everywhere = np.argwhere(np.ones(grid.padded_shape, bool))
+    covariance = np.fft.irfft2(power, s=(ny, nx))  # of two pixels, by their distance
+    places, everywhere = np.argwhere(known), np.argwhere(np.ones((ny, nx), bool))
 
     def between(some, others):
         dy, dx = (some[:, None] - others[None]).transpose(2, 0, 1)
-        return covariance[dy % grid.padded_shape[0], dx % grid.padded_shape[1]]
+        return covariance[dy % ny, dx % nx]
 
-    noisy = between(places, places) + 0.3 * np.diag(relative[known])
-    wanted = between(everywhere, places) @ np.linalg.solve(noisy, detail[known])
-    np.testing.assert_allclose(found, wanted.reshape(grid.padded_shape), atol=0.02)
+    noise = 0.3 / (exposure[known] if exposed else np.ones(len(places)))
+    wanted = between(everywhere, places) @ np.linalg.solve(between(places, places) + np.diag(noise), values[known])
+    np.testing.assert_allclose(found, wanted.reshape(ny, nx), atol=1e-4)
+    left = np.mean((exposure[known] if exposed else 1) * (values - found[: shape[0], : shape[1]])[known] ** 2)
+    assert field.misfit(found) == pytest.approx(left, rel=1e-4)
 
 
 @pytest.mark.parametrize("pattern", ["random", "archimedean", "line-hop"])

@@ -14,26 +14,30 @@ import cv2
 import numpy as np
 
 from semrt.kernels import distance_to_sample
-from semrt.tasks.sampled_field import SampleEquations, SpectralGrid, filtered
+from semrt.tasks.sampled_field import SampledField, SpectralGrid
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["LearntEstimate", "learnt_estimate"]
 
-TREND = 2.0
+TREND = 4.0
 """Width of the Gaussian that takes the trend away, in the gaps of the scan: what is slower is no part of a spectrum."""
-LEAST_NOISE = 0.01
-"""Of the variance of the samples: less noise makes the equations hard to solve, and its fine print is for kriging."""
+LEAST_NOISE = 0.03
+"""Of the variance of the samples: a spectrum is never known so well that what it leaves is all noise."""
+LEAST_NUGGET = 0.8
+"""Of the noise that the variogram tells of: what is left of the samples that taught the spectrum is less than noise."""
 DOUBT = 0.3
 """How much of the variance that the samples leave open stays in the spectrum, δ of Enßlin & Frommert: with 1, it is
 learnt slowly; with 0, weak reflections are lost."""
-SMOOTHING = 1.0
+SMOOTHING = 0.7
 """Gaussian over the learnt power [frequencies]: a single periodogram is as noisy as it is strong."""
 N_RINGS = 60
-LEAST_POWER = 1e-4
-"""At any frequency, of the variance: what has none at first could not be learnt."""
+COARSEST, FINEST = 0.05, 0.4
+"""Of structures whose power falls with the frequency, between these [cycles a pixel]: finer ones are mostly noise."""
 STEPS, SOLVER_STEPS, LAST_SOLVER_STEPS = 8, 20, 40
+ROUGHLY, WELL = 1e-2, 1e-3
+"""Residuals at which the equations count as solved, while the spectrum is learnt and at last."""
 WORSE = 1.15
 """Times the least error so far at held-out samples: from there on, noise is what is learnt."""
 HOPELESS = 2.5
@@ -77,46 +81,49 @@ def learnt_estimate(
     if variance == 0:
         return None
     grid = SpectralGrid(values.shape)
-    relative_noise = np.ones_like(values)
     if exposure is not None:
-        relative_noise /= np.maximum(exposure, LEAST_EXPOSURE)
-    learning = SampleEquations(grid, detail, known, relative_noise)
-    power = _radial_power(grid, guess - trend, variance)
-    least = max(LEAST_NOISE * variance, 0.3 * noise)
-    level, dual = max(noise, least), None
-    best, best_error, learnt_at = None, np.inf, 0
+        exposure = np.maximum(exposure, LEAST_EXPOSURE)
+    learning = SampledField(grid, detail, known, exposure)
+    power = _first_power(grid, guess - trend, variance)
+    least = max(LEAST_NOISE * variance, LEAST_NUGGET * noise)
+    level, found, least_error, learnt_at = max(noise, least), None, np.inf, 0
     for step in range(STEPS):
-        dual = learning.solved(power, level, dual, SOLVER_STEPS)
-        image = filtered(dual, grid.packed(power))
+        image = learning.estimate(power, level, n_steps=SOLVER_STEPS, tolerance=ROUGHLY)
         error = _mean_square(grid.cropped(image)[held_out] - detail[held_out])
-        if error < best_error:
-            best_error, best, learnt_at = error, (power, level, dual), step
-        elif error > WORSE * best_error or step > learnt_at + 1:
+        if error < least_error:
+            least_error, found, learnt_at = error, (power, level), step
+        elif error > WORSE * least_error or step > learnt_at + 1:
             break
-        if step and best_error > HOPELESS * rival:
+        if step and least_error > HOPELESS * rival:
             return None
-        power = _relearnt(grid, power, image, level, learning.coverage)
+        power = _relearnt(grid, power, image, level, learning.exposure)
         level = max(least, learning.misfit(image))
-    assert best is not None
-    power, level, dual = best
-    dual = learning.solved(power, level, dual, LAST_SOLVER_STEPS)
-    predicted = grid.cropped(filtered(dual, grid.packed(power))) + trend
-    trend = _trend(values, visited)
-    full = SampleEquations(grid, np.where(visited, values - trend, np.float32(0)), visited, relative_noise)
-    dual = full.solved(power, level, dual, LAST_SOLVER_STEPS)
-    return LearntEstimate(grid.cropped(filtered(dual, grid.packed(power))) + trend, predicted)
+    assert found is not None
+    power, level = found
+    everywhere = _trend(values, visited)
+    fields = (learning, trend), (SampledField(grid, values - everywhere, visited, exposure), everywhere)
+    predicted, estimate = (
+        grid.cropped(field.estimate(power, level, n_steps=LAST_SOLVER_STEPS, tolerance=WELL)) + slow
+        for field, slow in fields
+    )
+    return LearntEstimate(estimate, predicted)
 
 
-def _radial_power(grid: SpectralGrid, image: NDArray[np.float32], variance: float) -> NDArray[np.float32]:
-    """The mean power of an image at each distance from the origin, scaled to a variance."""
+def _first_power(grid: SpectralGrid, image: NDArray[np.float32], variance: float) -> NDArray[np.float32]:
+    """What to begin with: half the mean power of an image at each distance from the origin, half that of anything.
+
+    An estimate has no reflections where its samples were too far apart for them; the second half lets them be found.
+    """
     window = np.outer(*(np.hanning(side) for side in grid.shape)).astype(np.float32)
-    power = np.abs(np.fft.rfft2(grid.padded(image * window))) ** 2 / max(1.0, float((window**2).sum()))
+    power = np.abs(np.fft.rfft2(grid.padded(image * window))) ** 2
     ny, nx = grid.padded_shape
     frequency = np.hypot(np.fft.fftfreq(ny)[:, None], np.fft.rfftfreq(nx))
     ring = np.minimum(frequency * N_RINGS / np.sqrt(0.5), N_RINGS - 1).astype(int)
     total, count = np.bincount(ring.ravel(), power.ravel(), N_RINGS), np.bincount(ring.ravel(), minlength=N_RINGS)
-    mean = np.maximum(total / np.maximum(count, 1), LEAST_POWER * variance)[ring].astype(np.float32)
-    return np.asarray(mean * np.float32(variance / grid.variance(mean)), np.float32)
+    seen = total / np.maximum(count, 1) + np.finfo(np.float32).tiny
+    anything = np.where(frequency < FINEST, 1.0, 0.1) / (frequency + COARSEST)
+    halves = (0.5 * variance / grid.variance(each) * each for each in (seen[ring], anything))
+    return np.asarray(sum(halves), np.float32)
 
 
 def _relearnt(
@@ -124,16 +131,16 @@ def _relearnt(
     power: NDArray[np.float32],
     image: NDArray[np.float32],
     noise: float,
-    coverage: float,
+    exposure: float,
 ) -> NDArray[np.float32]:
     """The power of an image that was estimated with another power, and what its samples left open of that.
 
-    coverage of the field by samples, of that noise variance each. What is open is taken as if samples fell at random:
-    all other frequencies are noise to each, by as much as is open of them.
+    exposure: mean over the field.  noise: variance of a sample at full exposure.
+    What is open is taken as if samples fell at random: to each frequency all others are noise, as far as they are open.
     """
     unknown = 0.5 * grid.variance(power)
     for _ in range(10):  # each says the other; ten times is more than enough
-        left = power / (np.float32(1) + power * np.float32(coverage / (noise + unknown)))
+        left = power / (np.float32(1) + power * np.float32(exposure / (noise + unknown)))
         unknown = grid.variance(left)
     found = np.abs(np.fft.rfft2(image)).astype(np.float32) ** 2 / np.float32(image.size)
     smooth = cv2.GaussianBlur(np.fft.fftshift(found, axes=0), (0, 0), SMOOTHING)

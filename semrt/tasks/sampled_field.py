@@ -1,8 +1,9 @@
 """The best linear estimate of a random field from samples of it, given its power spectrum.
 
-With samples y of a field of covariance C, and noise of variances N, it is C a where (M C M + N) a = y, M being the mask
-of the samples (Rybicki & Press 1992, doi:10.1086/171845). C is diagonal in Fourier space, M and N in real space: a step
-of conjugate gradients costs two transforms.
+With samples y of a field S η, η white and S the root of its spectrum, and noise of variances N, it is S η where
+(1 + S' M N⁻¹ M S) η = S' M N⁻¹ y, M being the mask of the samples (Wiener 1949; Rybicki & Press 1992,
+doi:10.1086/171845). S is diagonal in Fourier space, M and N in real space: a step of conjugate gradients costs two
+transforms. Samples that lie anywhere are to each frequency as their mean density is, so that its inverse preconditions.
 """
 
 from __future__ import annotations
@@ -15,12 +16,10 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["SampleEquations", "SpectralGrid", "filtered"]
+__all__ = ["SampledField", "SpectralGrid"]
 
 MARGIN = 1.125
 """The field is periodic to a Fourier transform: an unvisited border of an eighth keeps its opposite sides apart."""
-SOLVED = 3e-4
-"""Residual power at which the equations count as solved, of that of the samples."""
 
 
 class SpectralGrid:
@@ -37,6 +36,8 @@ class SpectralGrid:
         self._rows[:, [0, -1]] = ((rows + 1) // 2)[:, None]
         self._counts = np.full(nx // 2 + 1, 2.0)  # a column stands for its conjugate as well, but for two of them
         self._counts[[0, -1]] = 1
+        self.packed_counts = np.full((ny, nx), 2, np.float32)  # so does a packed number, but for four of them
+        self.packed_counts[np.ix_([0, -1], [0, -1])] = 1
 
     def padded(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
         """An image, (ny, nx), with its border of zeros."""
@@ -48,7 +49,7 @@ class SpectralGrid:
         return image[:ny, :nx]
 
     def packed(self, power: NDArray[np.float32]) -> NDArray[np.float32]:
-        """A power spectrum as `filtered` takes it, of the shape of an image with its border."""
+        """A power spectrum in the order of cv2.dft, of the shape of an image with its border."""
         packed: NDArray[np.float32] = power[self._rows, self._columns]
         return packed
 
@@ -57,60 +58,67 @@ class SpectralGrid:
         return float((power * self._counts).sum(dtype=np.float64)) / float(np.prod(self.padded_shape))
 
 
-class SampleEquations:
-    """What samples of a random field say of it: (M C M + N) a = y, so that C a is the best linear estimate.
+class SampledField:
+    """Samples of a random field, and what they say of it.
 
-    C: its covariance, known by its power spectrum.  M, N: where samples are, and the variance of the noise of each.
+    values, known: (ny, nx).  exposure: (ny, nx); the noise variance of a sample goes with its inverse.
     """
 
     def __init__(
         self,
         grid: SpectralGrid,
-        detail: NDArray[np.float32],
+        values: NDArray[np.float32],
         known: NDArray[np.bool_],
-        relative_noise: NDArray[np.float32],
+        exposure: NDArray[np.float32] | None = None,
     ) -> None:
         self.grid = grid
-        self.mask = grid.padded(known.astype(np.float32))
-        self.samples = grid.padded(np.where(known, detail, np.float32(0)))
-        self.relative_noise = grid.padded(np.where(known, relative_noise, np.float32(0)))
-        self.coverage = float(self.mask.mean())
+        mask = known.astype(np.float32)
+        self._exposure = grid.padded(mask if exposure is None else exposure * mask)
+        self._values = grid.padded(np.where(known, values, np.float32(0)))
+        self.coverage = float(np.mean(mask)) * mask.size / self._values.size
+        self.exposure = float(self._exposure.mean())
 
-    def solved(
-        self, power: NDArray[np.float32], noise: float, start: NDArray[np.float32] | None, n_steps: int
+    def estimate(
+        self, power: NDArray[np.float32], noise: float, *, n_steps: int, tolerance: float
     ) -> NDArray[np.float32]:
-        """The weights a after some steps of conjugate gradients.  Hestenes & Stiefel 1952, doi:10.6028/jres.049.044."""
-        packed, variances = self.grid.packed(power), np.float32(noise) * self.relative_noise
-        if start is None:
-            weights, residual = np.zeros_like(self.samples), self.samples.copy()
-        else:
-            weights = start.copy()
-            residual = self.samples - self.mask * filtered(weights, packed) - variances * weights
-        direction = residual.copy()
-        left, enough = _energy(residual), SOLVED * _energy(self.samples)
+        """The field with its border, after at most so many steps of preconditioned conjugate gradients.
+
+        power: (ny, nx // 2 + 1), its spectrum.  noise: variance of a sample at full exposure.
+        tolerance: of the residual, relative, at which the equations count as solved.
+        Hestenes & Stiefel 1952, doi:10.6028/jres.049.044.
+        """
+        packed, share = self.grid.packed(power), self.grid.packed_counts / np.float32(self._values.size)
+        root, adjoint = np.sqrt(packed / share), np.sqrt(packed * share)
+        weights = self._exposure / np.float32(noise)
+        preconditioner = np.float32(1) / (1 + packed * np.float32(self.exposure / noise))
+        residual = adjoint * _transformed(weights * self._values)
+        white = np.zeros_like(residual)
+        direction = preconditioned = preconditioner * residual
+        left = _dot(residual, preconditioned)
+        enough = tolerance**2 * left
         for _ in range(n_steps):
             if left <= enough:
                 break
-            applied = self.mask * filtered(direction, packed)
-            applied += variances * direction
-            step = np.float32(left / float(np.vdot(direction, applied)))
-            weights += step * direction
+            applied = adjoint * _transformed(weights * _restored(root * direction)) + direction
+            step = np.float32(left / _dot(direction, applied))
+            white += step * direction
             residual -= step * applied
-            before, left = left, _energy(residual)
-            direction *= np.float32(left / before)
-            direction += residual
-        return weights
+            preconditioned = preconditioner * residual
+            before, left = left, _dot(residual, preconditioned)
+            direction = preconditioned + np.float32(left / before) * direction
+        return _restored(root * white)
 
     def misfit(self, image: NDArray[np.float32]) -> float:
-        """Mean square of what an estimate, (ny, nx) with its border, leaves of the samples."""
-        return _energy(self.mask * (self.samples - image)) / (self.coverage * image.size)
+        """Mean square of what an estimate, with its border, leaves of the samples, in terms of full exposure."""
+        return float(np.vdot(self._exposure, (self._values - image) ** 2)) / (self.coverage * image.size)
 
 
-def filtered(image: NDArray[np.float32], packed: NDArray[np.float32]) -> NDArray[np.float32]:
-    """An image, each of its frequencies times its power: the covariance that belongs to it, applied."""
-    spectrum = np.asarray(cv2.dft(image), np.float32)
-    spectrum *= packed
-    return np.asarray(cv2.dft(spectrum, dst=spectrum, flags=cv2.DFT_INVERSE | cv2.DFT_SCALE), np.float32)
+def _transformed(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.asarray(cv2.dft(image), np.float32)
+
+
+def _restored(packed: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.asarray(cv2.dft(packed, flags=cv2.DFT_INVERSE | cv2.DFT_SCALE), np.float32)
 
 
 def _fast_length(least: float) -> int:
@@ -118,5 +126,5 @@ def _fast_length(least: float) -> int:
     return 2 * cv2.getOptimalDFTSize(int(np.ceil(least / 2)))
 
 
-def _energy(image: NDArray[np.float32]) -> float:
-    return cv2.norm(image, cv2.NORM_L2SQR)
+def _dot(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    return float(np.vdot(one, other))
