@@ -2,7 +2,7 @@
 
     python benchmarks/infill_realism.py                        # simulated micrographs that training never drew
     python benchmarks/infill_realism.py --images FOLDER        # micrographs of your own
-    python benchmarks/infill_realism.py --model FOLDER         # with an infill-adversarial that you trained
+    python benchmarks/infill_realism.py --model FOLDER         # an infill-adversarial that you trained
 
 For kriging, for `infill`, for the same with white noise of the samples' own level, which is what a network has to do
 better than, and for the network; medians over images and patterns:
@@ -35,12 +35,11 @@ COARSEST_LUMP = 1 / 8  # cycles a pixel
 FIGURES = ("spectrum", "noise", "blurred", "path", "lumps")
 
 
-def completions(sparse: semrt.SparseScan, adversarial: Path | None, seed: int) -> dict[str, np.ndarray]:
+def completions(sparse: semrt.SparseScan, adversarial: str, seed: int) -> dict[str, np.ndarray]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "unlike the training")
         images = {name: semrt.infer(name, sparse).intensity for name in ("kriging", "infill")}
-        if adversarial is not None:
-            images["infill-adversarial"] = semrt.infer(adversarial, sparse, seed=seed, fallback="none").intensity
+        images["infill-adversarial"] = semrt.infer(adversarial, sparse, seed=seed, fallback="none").intensity
     noise = np.sqrt(semrt.infer("kriging", sparse).provenance["details"]["variogram"]["nugget"])
     grain = noise * np.random.default_rng(seed).standard_normal(sparse.shape, np.float32)
     images["infill + noise"] = np.where(sparse.visited, sparse.intensity, images["infill"] + grain)
@@ -71,10 +70,10 @@ def share_of_lumps(error: np.ndarray) -> float:
 
 @click.command(help=__doc__)
 @click.option("--images", type=click.Path(exists=True, file_okay=False, path_type=Path), help="folder of micrographs")
-@click.option("--model", type=click.Path(exists=True, path_type=Path), help="folder of an infill-adversarial")
+@click.option("--model", default="infill-adversarial", show_default=True, help="shipped name or folder")
 @click.option("--count", default=8, show_default=True, help="simulated micrographs")
 @click.option("--side", default=512, show_default=True, help="of each image [px]")
-def main(images: Path | None, model: Path | None, count: int, side: int) -> None:
+def main(images: Path | None, model: str, count: int, side: int) -> None:
     """Print one table for each coverage."""
     click.echo(json.dumps(describe_machine()))
     scenes = recorded(images, side) if images else simulated(count, side)

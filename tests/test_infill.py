@@ -12,7 +12,7 @@ from semrt.metrics import psnr
 from semrt.models import Manifest
 from semrt.simulate import detector, micrographs
 from semrt.tasks.infill import INPUT_CHANNELS, Infill, standardisation
-from semrt.tasks.kriging import classical_estimate
+from semrt.tasks.wiener import wiener_estimate
 
 HELD_OUT_SEED = 987_654_321
 
@@ -37,7 +37,7 @@ def test_the_network_sees_the_scan_in_spreads_about_its_mean():
     np.testing.assert_allclose(np.expm1(prepared["distance"]), distance_to_sample(sparse.visited), atol=1e-4)
 
     mean, spread = standardisation(sparse)
-    classical = classical_estimate(sparse)
+    classical = wiener_estimate(sparse)
     np.testing.assert_allclose(prepared["first_guess"] * spread + mean, classical.estimate, atol=1e-5)
     np.testing.assert_allclose(
         (prepared["first_guess"] + prepared["smooth_guess"]) * spread + mean, classical.smooth, atol=1e-5
@@ -58,9 +58,9 @@ def test_finishing_turns_back_what_preparing_did_and_keeps_what_was_measured():
     first_guess = prepared[[INPUT_CHANNELS.index(name) for name in ("first_guess", "first_guess_error")]]
     kept, denoised = (Infill().finish(first_guess, prepared, sparse, denoise=denoise) for denoise in (False, True))
     np.testing.assert_array_equal(kept.intensity[sparse.visited], sparse.intensity[sparse.visited])
-    np.testing.assert_allclose(denoised.intensity, classical_estimate(sparse).estimate, atol=1e-5)
+    np.testing.assert_allclose(denoised.intensity, wiener_estimate(sparse).estimate, atol=1e-5)
     assert kept.pixel_size == (0.5, 0.5)
-    np.testing.assert_allclose(denoised.error, classical_estimate(sparse).error, atol=1e-5)
+    np.testing.assert_allclose(denoised.error, wiener_estimate(sparse).error, atol=1e-5)
 
 
 def test_a_scan_of_one_single_value_is_completed_with_it():
@@ -95,12 +95,12 @@ class TestTheShippedModel:
         other = semrt.infer("infill", SparseScan(300 + 50 * sparse.intensity, sparse.visited), device="cpu").intensity
         np.testing.assert_allclose((other - 300) / 50, one, atol=0.02 * np.ptp(one))
 
-    def test_refuses_a_scan_outside_its_training_unless_kriging_may_stand_in(self):
+    def test_refuses_a_scan_outside_its_training_unless_a_classical_method_may_stand_in(self):
         sparse, _ = simulated_scan(5, 64, "random", 0.6)
         with pytest.raises(ModelUnsuitable, match="coverage"):
             semrt.infer("infill", sparse, fallback="none")
         result = semrt.infer("infill", sparse, fallback="classical")
-        assert result.provenance["model"]["name"] == "kriging"
+        assert result.provenance["model"]["name"] == "wiener"
         assert "coverage" in result.provenance["fallback"]["why"]
 
     @pytest.mark.slow
@@ -117,14 +117,14 @@ class TestTheShippedModel:
 
     @pytest.mark.slow
     @pytest.mark.parametrize("pattern", ["archimedean", "jittered-grid", "random", "line-hop"])
-    def test_beats_kriging_on_simulated_micrographs_that_training_never_drew(self, pattern):
+    def test_beats_its_first_guess_on_simulated_micrographs_that_training_never_drew(self, pattern):
         gains = []
         for number in range(6):
             for inverse in (10, 20, 40):
                 sparse, clean = simulated_scan(100 + number, 192, pattern, 1 / inverse)
-                kriged, inferred = (
-                    semrt.infer(model, sparse, denoise=True).intensity for model in ("kriging", "infill")
+                classical, inferred = (
+                    semrt.infer(model, sparse, denoise=True).intensity for model in ("wiener", "infill")
                 )
-                gains.append(psnr(inferred, clean) - psnr(kriged, clean))
+                gains.append(psnr(inferred, clean) - psnr(classical, clean))
         assert np.median(gains) > 0.05
         assert np.mean(gains) > 0.2

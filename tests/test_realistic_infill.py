@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+import semrt
 from semrt import scan
 from semrt.data import SparseScan
 from semrt.errors import InvalidOption
-from semrt.metrics import spectral_distance
+from semrt.metrics import blur_5x5, spectral_distance
 from semrt.simulate import micrographs
 from semrt.tasks.infill import INPUT_CHANNELS as KNOWN
 from semrt.tasks.infill import Infill
@@ -209,3 +210,35 @@ def test_a_few_steps_bring_the_spectrum_nearer(tmp_path):
     first, last = RunFolder(tmp_path).rows("curve")
     assert last["spectral_db"] < first["spectral_db"]
     assert np.isfinite(last["opponent_loss"])
+
+
+# --- the shipped model
+
+
+@pytest.mark.slow
+def test_the_shipped_model_looks_more_as_recorded_than_infill_with_noise_and_is_no_further_from_the_truth():
+    distances, errors = [], []
+    for number, kind in enumerate(("grains", "nanoparticles", "grains", "nanoparticles")):
+        rng = np.random.default_rng((20_261_122, number))
+        clean = micrographs.draw(rng, (256, 256), kind)
+        recorded = clean + 0.06 * rng.standard_normal(clean.shape, np.float32)
+        sparse = SparseScan(recorded, scan.generate("archimedean", clean.shape, 1 / 15, seed=number).visited)
+        smooth = semrt.infer("infill", sparse).intensity
+        noise = np.where(sparse.visited, 0, 0.06 * rng.standard_normal(clean.shape, np.float32))
+        made = semrt.infer("infill-adversarial", sparse, seed=number).intensity
+        distances.append([spectral_distance(image, recorded) for image in (made, smooth + noise, smooth)])
+        errors.append([np.mean(blur_5x5(image - clean) ** 2) for image in (made, smooth + noise, smooth)])
+    as_made, with_noise, as_inferred = np.mean(distances, axis=0)
+    assert as_made < as_inferred - 2
+    assert as_made < with_noise + 0.5
+    made, noisy, _ = np.mean(errors, axis=0)
+    assert made < 1.1 * noisy
+
+
+def test_the_shipped_model_gives_other_noise_with_another_seed_and_the_same_with_the_same():
+    sparse = sparse_scan()
+    one, again, other = (semrt.infer("infill-adversarial", sparse, seed=seed).intensity for seed in (1, 1, 2))
+    np.testing.assert_array_equal(one, again)
+    unvisited = ~sparse.visited
+    assert np.std((one - other)[unvisited]) > 0.003
+    np.testing.assert_array_equal(one[sparse.visited], sparse.intensity[sparse.visited])
