@@ -134,9 +134,9 @@ def test_a_recipe_survives_its_own_json():
 def test_a_few_steps_improve_on_the_first_guess(tmp_path):
     recipe = replace(small(), pool_size=8, schedule=Schedule(batch=4, learning_rate=3e-3, warm_up=5))
     list(SamplePool(tmp_path / "pool", 8).fill(recipe.sample_maker(), 8))
-    train(recipe, tmp_path, budget=Budget(steps=50), workers=0, report=quiet)
-    (row,) = RunFolder(tmp_path).rows("curve")
-    assert row["loss"] < -0.05  # dB gained over the first guess, on the samples it was trained on
+    train(recipe, tmp_path, budget=Budget(steps=150), workers=0, report=quiet)
+    *_, row = RunFolder(tmp_path).rows("curve")
+    assert row["loss"] < -0.2  # dB gained over the first guess, on the samples it was trained on
 
 
 def test_pieces_of_real_images_keep_their_own_noise_and_are_judged_against_the_blurred_ones(tmp_path):
