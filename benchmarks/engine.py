@@ -30,7 +30,7 @@ from stopwatch import memory_of, process, race, show, spans
 import semrt
 from semrt import engine, io, scan
 from semrt.scan import held_out
-from semrt.tasks import infill, kriging
+from semrt.tasks import infill, kriging, wiener
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,9 +40,10 @@ FIRST_GUESS = {
     "variogram": (kriging, "fit_variogram"),
     "kriging": (kriging, "krige"),
     "natural neighbour": (kriging, "natural_neighbour"),
+    "learnt spectrum": (wiener, "learnt_estimate"),
     "distance": (infill, "distance_to_sample"),
 }
-"""Kernels of prepare, wherever it calls them: cross-validation runs two of them a second time."""
+"""What prepare takes its time for, wherever it calls it: cross-validation runs two of them a second time."""
 REST = {
     "domain check": (infill, "mask_statistics"),
     "gaps for cross-validation": (held_out, "mask_statistics"),
