@@ -8,7 +8,7 @@ transforms. Samples that lie anywhere are to each frequency as their mean densit
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -20,6 +20,7 @@ __all__ = ["SampledField", "SpectralGrid"]
 
 MARGIN = 1.125
 """The field is periodic to a Fourier transform: an unvisited border of an eighth keeps its opposite sides apart."""
+BACK = cv2.DFT_INVERSE | cv2.DFT_SCALE
 
 
 class SpectralGrid:
@@ -88,37 +89,36 @@ class SampledField:
         Hestenes & Stiefel 1952, doi:10.6028/jres.049.044.
         """
         packed, share = self.grid.packed(power), self.grid.packed_counts / np.float32(self._values.size)
-        root, adjoint = np.sqrt(packed / share), np.sqrt(packed * share)
-        weights = self._exposure / np.float32(noise)
+        root: NDArray[np.float32] = np.sqrt(packed / share)
+        adjoint: NDArray[np.float32] = np.sqrt(packed * share)
+        weights: NDArray[np.float32] = self._exposure / np.float32(noise)
         preconditioner = np.float32(1) / (1 + packed * np.float32(self.exposure / noise))
-        residual = adjoint * _transformed(weights * self._values)
-        white = np.zeros_like(residual)
-        direction = preconditioned = preconditioner * residual
+        residual = adjoint * cv2.dft(weights * self._values)
+        white, work = np.zeros_like(weights), np.empty_like(weights)
+        preconditioned = preconditioner * residual
+        direction = preconditioned.copy()
         left = _dot(residual, preconditioned)
         enough = tolerance**2 * left
         for _ in range(n_steps):
             if left <= enough:
                 break
-            applied = adjoint * _transformed(weights * _restored(root * direction)) + direction
-            step = np.float32(left / _dot(direction, applied))
-            white += step * direction
-            residual -= step * applied
-            preconditioned = preconditioner * residual
+            np.multiply(root, direction, out=work)
+            cv2.dft(work, dst=work, flags=BACK)
+            work *= weights
+            cv2.dft(work, dst=work)
+            work *= adjoint
+            work += direction
+            step = left / _dot(direction, work)
+            cv2.scaleAdd(direction, step, white, dst=white)
+            cv2.scaleAdd(work, -step, residual, dst=residual)
+            np.multiply(preconditioner, residual, out=preconditioned)
             before, left = left, _dot(residual, preconditioned)
-            direction = preconditioned + np.float32(left / before) * direction
-        return _restored(root * white)
+            cv2.scaleAdd(direction, left / before, preconditioned, dst=direction)
+        return np.asarray(cv2.dft(root * white, flags=BACK), np.float32)
 
     def misfit(self, image: NDArray[np.float32]) -> float:
         """Mean square of what an estimate, with its border, leaves of the samples, in terms of full exposure."""
         return float(np.vdot(self._exposure, (self._values - image) ** 2)) / (self.coverage * image.size)
-
-
-def _transformed(image: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.asarray(cv2.dft(image), np.float32)
-
-
-def _restored(packed: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.asarray(cv2.dft(packed, flags=cv2.DFT_INVERSE | cv2.DFT_SCALE), np.float32)
 
 
 def _fast_length(least: float) -> int:
@@ -126,5 +126,5 @@ def _fast_length(least: float) -> int:
     return 2 * cv2.getOptimalDFTSize(int(np.ceil(least / 2)))
 
 
-def _dot(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+def _dot(one: NDArray[Any], other: NDArray[Any]) -> float:
     return float(np.vdot(one, other))
