@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -50,7 +51,7 @@ def wiener_estimate(scan: SparseScan, *, n_threads: int | None = None) -> Classi
     """
     classical = classical_estimate(scan, n_threads=n_threads)
     values = sample_values(scan)
-    layout = tiling.plan(scan.shape, PIECE, OVERLAP, 1)
+    layout = tiling.plan(scan.shape, [_piece_side(side) for side in scan.shape], OVERLAP, 1)
     threads = min(len(layout), thread_count(n_threads))
     inner = n_threads if threads == 1 else 1
 
@@ -87,6 +88,13 @@ class Wiener:
     def solve(self, measured: SparseScan, *, denoise: bool = False, n_threads: int | None = None) -> Micrograph:
         """Complete a sparse scan.  denoise: estimate visited pixels as well."""
         return completed(measured, wiener_estimate(measured, n_threads=n_threads), denoise=denoise)
+
+
+def _piece_side(side: int) -> int:
+    """Of as few pieces of one length as cover a side, at most PIECE: longer ones would do their work twice."""
+    side = tiling.padded_length(side, 1)
+    count = math.ceil((side - 2 * OVERLAP) / (PIECE - 2 * OVERLAP))
+    return PIECE if count <= 1 else math.ceil((side + (count - 1) * 2 * OVERLAP) / count)
 
 
 def _joined(
