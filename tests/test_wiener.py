@@ -6,11 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import semrt
+from semrt import tiling
 from semrt.metrics import psnr
 from semrt.tasks.kriging import Validation, classical_estimate
 from semrt.tasks.learnt_spectrum import learnt_estimate
 from semrt.tasks.sampled_field import SampledField, SpectralGrid
-from semrt.tasks.wiener import Wiener, wiener_estimate
+from semrt.tasks.wiener import OVERLAP, PIECE, Wiener, _piece_side, wiener_estimate
 
 
 def lattice(shape, *, period=9.0, turned=0.3):
@@ -102,6 +103,7 @@ def test_without_any_period_little_is_lost():
 
 def test_the_stated_intervals_hold_on_lattices():
     held = []
+    misfits = []
     for seed in range(4):
         rng = np.random.default_rng(seed)
         truth = lattice((192, 192), period=7 + 2 * seed, turned=seed)
@@ -109,10 +111,41 @@ def test_the_stated_intervals_hold_on_lattices():
         made = wiener_estimate(scan)
         assert made.method == "learnt spectrum"
         held.append(np.mean(np.abs(made.estimate - truth)[~scan.visited] < 1.645 * made.error[~scan.visited]))
+        misfits.append(made.misfit)
     assert 0.85 < np.mean(held) < 0.999
+    assert np.mean(misfits) == pytest.approx(1, abs=0.15)
 
 
-def test_grains_that_differ_are_each_known_by_their_own_lattice():
+def test_noise_alone_has_no_spectrum_to_be_learnt():
+    taken = 0
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        taken += wiener_estimate(scan_of(rng, np.zeros((128, 128), np.float32), 0.05, noise=1)).method != "kriging"
+    assert taken <= 4
+
+
+def test_all_samples_of_a_cell_are_one_piece_of_evidence():
+    truth, predicted = np.zeros(6, np.float32), np.array([3, 3, 2, 2, 2, 2], np.float32)
+    nothing, other = np.zeros((1, 1), bool), np.array([1, 2, 1, 1, 3, 3], np.float32)
+    cells = np.array([0, 0, 2, 2, 5, 5])
+    validation = Validation(nothing, nothing, cells, truth, predicted, np.full(6, 4, np.float32))
+    # Gains of the cells: (9 - 1) + (9 - 4) = 13, 2 (4 - 1) = 6, 2 (4 - 9) = -10
+    assert validation.advantage(other) == pytest.approx((13 + 6 - 10) / np.sqrt(13**2 + 6**2 + 10**2))
+    assert validation.mean_square_error() == pytest.approx((2 * 9 + 4 * 4) / 6)
+    assert validation.misfit() == pytest.approx(np.sqrt((2 * 9 + 4 * 4) / 6 / 4))
+
+
+@pytest.mark.parametrize("side", [1, 500, 640, 641, 700, 1000, 2048, 8192])
+def test_pieces_cover_a_field_and_share_little_of_it(side):
+    layout = tiling.plan((side, side), [_piece_side(side)] * 2, OVERLAP, 1)
+    starts = layout.starts[0]
+    assert layout.tile[0] <= PIECE
+    assert starts[0] == 0
+    assert starts[-1] + layout.tile[0] >= side
+    assert len(starts) * layout.tile[0] <= layout.padded[0] + (len(starts) - 1) * (2 * OVERLAP + 2)
+
+
+def test_grains_that_differ_are_both_continued_and_the_number_of_threads_does_not_matter():
     rng = np.random.default_rng(4)
     truth = np.concatenate((lattice((160, 600)), lattice((160, 600), period=7.0, turned=1.0)), axis=1)
     scan = scan_of(rng, truth, 0.05)
@@ -156,6 +189,17 @@ def test_what_is_hopeless_is_given_up():
     noise = classical.variogram.nugget
     assert learnt_estimate(*maps, noise=noise, rival=validation.mean_square_error()) is not None
     assert learnt_estimate(*maps, noise=noise, rival=1e-6 * validation.mean_square_error()) is None
+
+
+def test_what_was_held_out_is_unknown_to_the_estimate_that_it_judges():
+    rng = np.random.default_rng(9)
+    scan = scan_of(rng, lattice((128, 128)), 0.1)
+    guess = classical_estimate(scan)
+    held_out = scan.visited & (rng.random(scan.shape) < 0.12)
+    wrong = np.where(held_out, scan.intensity + 100, scan.intensity)
+    made = learnt_estimate(wrong, scan.visited, held_out, guess.estimate, noise=0.04, rival=np.inf)
+    assert np.abs(made.predicted).max() < 5
+    assert np.abs(made.estimate).max() > 5
 
 
 @settings(max_examples=25, deadline=None)
