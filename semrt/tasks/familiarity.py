@@ -16,7 +16,7 @@ __all__ = ["TRAITS", "strangeness", "traits_of"]
 TRAITS = {
     "noise": "noise of {value:.2g} of the contrast",
     "correlation_range": "structure of {value:.3g} px",
-    "misfit": "held-out samples {value:.2g} times as wrong as their variogram says",
+    "misfit": "held-out samples {value:.2g} times as wrong as the first guess says",
     "extremes": "brightest or darkest samples {value:.2g} standard deviations from the mean",
 }
 """What is told of a scan, by its name in the manifest."""

@@ -24,13 +24,13 @@ __all__ = ["INPUT_CHANNELS", "OUTPUT_CHANNELS", "Infill", "standardisation"]
 INPUT_CHANNELS = (
     "intensity",  # standardised, 0 where unvisited
     "exposure",  # 1 where visited as a matter of course, 0 where unvisited
-    "first_guess",  # the classical estimate, standardised: the network adds its correction to this one
+    "first_guess",  # that of `wiener`, standardised: the network adds its correction to this one
     "first_guess_error",  # its standard deviation, in spreads
     "smooth_guess",  # natural neighbours then Gaussian, less first_guess, in spreads
     "distance",  # log(1 + distance to the nearest sample [px])
     "noise",  # of one sample, in spreads: one number for the whole image
     "correlation_range",  # log of the variogram's range [px]: one number for the whole image
-    "misfit",  # log of kriging's errors at held-out samples, in those that it states: one number for the whole image
+    "misfit",  # log of the first guess's errors at held-out samples, in those that it states: one number for the image
 )
 OUTPUT_CHANNELS = ("intensity", "error")
 MISFIT = (0.05, 20.0)  # beyond, it is as bad as it gets
