@@ -162,6 +162,7 @@ def main(
                 for name in methods
             )
             click.echo(f"1/{inverse:<8}" + "".join(f"{cell:>19}" for cell in cells) + margins(rows, network, scenes))
+    by_image(figures, network, [scene.name for scene in scenes])
     intervals(figures, network, scenes)
     if json_path:
         plain = {
@@ -188,6 +189,23 @@ def margins(rows: list[dict[str, Score]], network: str, scenes: list[Scene]) -> 
         f"{f'on {sum(loss > 0.001 for loss in lost)}, most {max(0.0, *lost):.3f}':<19}"
         f"{np.median(over_wiener):>+19.2f}"
     )
+
+
+def by_image(figures: dict[str, list[dict[str, Score]]], network: str, names: list[str]) -> None:
+    """Mean gains [dB] over all scans of an image, and in how many cells something is lost."""
+    pairs = (("wiener", "kriging"), (network, "kriging"), (network, "wiener"))
+    click.echo("\nmean gains over all patterns and coverages [dB]")
+    click.echo(f"{'':32}" + "".join(f"{f'{one} over {other}':>32}" for one, other in pairs))
+    everything = [row for found in figures.values() for row in found]
+    groups = {name: [found[number] for found in figures.values()] for number, name in enumerate(names)}
+    for name, rows in (groups | {"all": everything}).items():
+        gains = (np.mean([row[one].psnr - row[other].psnr for row in rows]) for one, other in pairs)
+        click.echo(f"{name[:30]:32}" + "".join(f"{gain:>+32.2f}" for gain in gains))
+    for method in ("wiener", network):
+        below = sum(row[method].psnr < max(row[name].psnr for name in CLASSICAL) - 0.3 for row in everything)
+        rougher = sum(row[method].ssim < max(row[name].ssim for name in CLASSICAL) - 0.001 for row in everything)
+        told = f"more than 0.3 dB below the better of {' and '.join(CLASSICAL)} in {below}, with less SSIM in {rougher}"
+        click.echo(f"{method}: {told} of {len(everything)} cells")
 
 
 def intervals(figures: dict[str, list[dict[str, Score]]], network: str, scenes: list[Scene]) -> None:
