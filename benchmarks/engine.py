@@ -5,7 +5,8 @@
     python benchmarks/engine.py --part memory          # one part; repeat for more
 
 Medians over rounds in which all contenders take their turn, with their spread, and how many times as long as the first
-line the others took. Shares of the total are medians of the shares of each inference. Memory is the peak of what a
+line the others took. Pieces of a large scan learn their spectra beside one another: there, parts add up to more than
+the total. Shares of the total are medians of the shares of each inference. Memory is the peak of what a
 process of its own had in RAM.
 """
 
