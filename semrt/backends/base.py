@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from semrt.models import Manifest
 
-__all__ = ["Closing", "Device", "Session", "parse_device", "warm_up"]
+__all__ = ["Device", "Session", "parse_device", "warm_up"]
 
 
 @dataclass(frozen=True)
@@ -63,20 +63,6 @@ class Session(Protocol):
     def close(self) -> None:
         """Give memory and device back; closing twice does no harm."""
         ...
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-
-
-class Closing:
-    """Closes itself at the end of a with statement."""
-
-    def close(self) -> None:
-        """Give memory and device back; closing twice does no harm."""
-        raise NotImplementedError
 
     def __enter__(self) -> Self:
         return self

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from semrt.backends import onnxruntime_cuda as cuda
-from semrt.backends.base import Closing
+from semrt.backends.base import Session
 from semrt.backends.batches import batches, check_tiles
 from semrt.backends.cores import physical_cores
 from semrt.backends.onnxruntime_binding import LANES, BoundGraph
@@ -97,7 +97,7 @@ def open_onnxruntime(
 
 
 @dataclass(eq=False)
-class OnnxSession(Closing):
+class OnnxSession(Session):
     """A graph opened by ONNX Runtime; see backends.base.Session.
 
     bound: runs it in memory that stays, where that is faster: on a card.

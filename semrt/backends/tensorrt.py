@@ -13,7 +13,7 @@ import numpy as np
 
 from semrt import models
 from semrt.backends import tensorrt_toolchain
-from semrt.backends.base import Closing
+from semrt.backends.base import Session
 from semrt.backends.engine_cache import EngineCache
 from semrt.backends.tensorrt_toolchain import Graph, Recipe
 from semrt.errors import CacheUnusable, DeviceUnavailable, InvalidShape, InvalidValue, ModelNotFound, SemrtError
@@ -73,7 +73,7 @@ def open_tensorrt(
 
 
 @dataclass(eq=False)
-class TensorrtSession(Closing):
+class TensorrtSession(Session):
     """An engine opened by TensorRT; see backends.base.Session.
 
     batches: the numbers of tiles that one call of the runner takes, ascending.

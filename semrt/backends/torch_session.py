@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from semrt.backends.base import Closing
+from semrt.backends.base import Session
 from semrt.backends.batches import batches, check_tiles
 from semrt.backends.cores import physical_cores
 from semrt.errors import DeviceUnavailable, MissingDependency, ModelDamaged, OutOfMemory, SemrtError
@@ -76,7 +76,7 @@ def open_torch(
 
 
 @dataclass(eq=False)
-class TorchSession(Closing):
+class TorchSession(Session):
     """A graph computed by torch; see backends.base.Session.  shape: of its input, a name or None for a free side."""
 
     manifest: Manifest
