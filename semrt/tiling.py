@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["BATCH_SIZES", "Plan", "halved", "padded_length", "plan", "run", "run_stack"]
+__all__ = ["BATCH_SIZES", "Plan", "halved", "in_lanes", "padded_length", "plan", "run", "run_stack"]
 
 BATCH_SIZES = (8, 4, 2, 1)  # all that a session ever sees
 
@@ -190,7 +190,7 @@ def _run(
     result: NDArray[np.float32] | None = None
     done = 0
     batches = (list(islice(places, n)) for n in _batch_sizes(total, batch))
-    for together, predicted in _in_lanes(predict, batches, lanes):
+    for together, predicted in in_lanes(predict, batches, lanes):
         if result is None:
             result = np.zeros((len(fields), predicted.shape[1], *layout.shape), np.float32)
         for tile_predicted, (i, origin, window) in zip(predicted, together, strict=True):
@@ -202,7 +202,7 @@ def _run(
     return result
 
 
-def _in_lanes(work: Callable[[int, Item], Made], items: Iterable[Item], lanes: int) -> Iterator[tuple[Item, Made]]:
+def in_lanes(work: Callable[[int, Item], Made], items: Iterable[Item], lanes: int) -> Iterator[tuple[Item, Made]]:
     """Give each item with what work(lane, item) makes of it, in their order, which sums of floats depend on.
 
     A lane is given its next item when what came of its last one has been taken, so that it may be the lane's memory.

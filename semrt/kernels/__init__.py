@@ -1,6 +1,6 @@
 """The one door to the C++ core: defaults, dtypes and documentation; one module for each kernel."""
 
-from semrt.kernels._threads import cpu_quota, thread_count
+from semrt.kernels._threads import cpu_quota, opencv_threads, thread_count
 from semrt.kernels.blend import add_tile, cut_tile, tile_window
 from semrt.kernels.coil_lag import coil_lag
 from semrt.kernels.column_fit import RefinedColumns, refine_columns
@@ -45,6 +45,7 @@ __all__ = [
     "mask_statistics",
     "natural_neighbour",
     "nearest_order",
+    "opencv_threads",
     "project_tilts",
     "rasterise",
     "reconstruct_sirt",

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import math
 import os
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-__all__ = ["cpu_quota", "thread_count"]
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["cpu_quota", "opencv_threads", "thread_count"]
 
 _SYSTEM = Path("/")
 
@@ -19,6 +24,19 @@ def thread_count(n_threads: int | None = None) -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = cpu_quota()
     return max(1, cores if quota is None else min(cores, quota))
+
+
+@contextmanager
+def opencv_threads(n_threads: int | None = None) -> Iterator[None]:
+    """OpenCV with so many threads, as thread_count has it; its number is one for the process."""
+    import cv2
+
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(thread_count(n_threads))
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
 
 
 @cache

@@ -5,19 +5,16 @@ Training calls the same function, so that the network knows the mistakes of the 
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from semrt.errors import InvalidOption, InvalidShape
-from semrt.kernels import thread_count
+from semrt.kernels import opencv_threads
 from semrt.tasks.column_spacing import column_spacing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import ArrayLike, NDArray
 
     Plane = NDArray[np.floating[Any]]
@@ -81,7 +78,7 @@ def network_input(intensity: ArrayLike, *, spacing: float | None = None, n_threa
         raise InvalidShape("intensity", "(ny, nx) with at least one pixel", image.shape)
     if spacing is not None and not 0 < spacing < np.inf:
         raise InvalidOption(f"spacing: expected px above zero, got {spacing}")
-    with _opencv_threads(n_threads):
+    with opencv_threads(n_threads):
         if spacing is None:
             spacing, confidence = column_spacing(image, default=STANDARD_SPACING)
         else:
@@ -141,16 +138,3 @@ def _blurred(coarse: Plane) -> Plane:
 def _mapped(at: ArrayLike, scale: float) -> NDArray[np.float64]:
     """Pixel centres lie half a pixel inside the borders, which are what is mapped on one another."""
     return np.asarray((np.asarray(at, np.float64) + 0.5) * scale - 0.5)
-
-
-@contextmanager
-def _opencv_threads(n_threads: int | None) -> Iterator[None]:
-    """OpenCV's number of threads is one for the process."""
-    import cv2
-
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(thread_count(n_threads))
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(before)

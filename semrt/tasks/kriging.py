@@ -44,6 +44,7 @@ class ClassicalEstimate:
     method: "kriging", or "natural neighbour" or "learnt spectrum" where that predicted held-out samples clearly better.
     misfit: root mean square of the errors of held-out samples, in the standard deviations that kriging states for them;
         1 where it states them rightly, or nothing could be held out.
+    validation: what judged it, of the middle of a large field; None where nothing could be held out.
     """
 
     estimate: NDArray[np.float32]
@@ -52,6 +53,7 @@ class ClassicalEstimate:
     variogram: Variogram
     method: str
     misfit: float
+    validation: Validation | None
 
 
 def classical_estimate(scan: SparseScan, *, n_threads: int | None = None) -> ClassicalEstimate:
@@ -63,14 +65,18 @@ def classical_estimate(scan: SparseScan, *, n_threads: int | None = None) -> Cla
     variogram = fit_variogram(values, scan.visited)
     smooth = natural_neighbour(values, scan.visited, smooth=SMOOTHING, n_threads=n_threads)
     estimate, variance = krige(values, scan.visited, variogram, exposure=scan.exposure, n_threads=n_threads)
-    method, misfit = _judged(scan, values, variogram, n_threads)
+    middle = tuple(slice(max(0, n - VALIDATION_SIDE) // 2, (n + min(n, VALIDATION_SIDE)) // 2) for n in scan.shape)
+    exposure = None if scan.exposure is None else scan.exposure[middle]
+    validation = Validation.of(values[middle], scan.visited[middle], variogram, exposure, n_threads)
+    rough = validation is not None and validation.advantage(validation.smooth(values[middle], n_threads)) > DECISIVE
     return ClassicalEstimate(
-        estimate=estimate if method == "kriging" else smooth,
+        estimate=smooth if rough else estimate,
         error=np.sqrt(variance, out=variance),
         smooth=smooth,
         variogram=variogram,
-        method=method,
-        misfit=misfit,
+        method="natural neighbour" if rough else "kriging",
+        misfit=1.0 if validation is None else validation.misfit(),
+        validation=validation,
     )
 
 
@@ -142,6 +148,11 @@ class Validation:
         stated = np.maximum(variance[held_out] + noise, np.finfo(np.float32).tiny)
         return cls(known, held_out, cells.number[held_out], values[held_out], kriged[held_out], stated)
 
+    def smooth(self, values: NDArray[np.float32], n_threads: int | None = None) -> NDArray[np.float32]:
+        """What smoothed natural neighbours make of the held-out samples, (n,), from the others.  values: (ny, nx)."""
+        known = np.where(self.known, values, np.float32(0))
+        return natural_neighbour(known, self.known, smooth=SMOOTHING, n_threads=n_threads)[self.held_out]
+
     def misfit(self) -> float:
         """Root mean square of the errors, in the standard deviations stated."""
         return float(np.sqrt(np.mean((self.predicted - self.truth).astype(np.float64) ** 2 / self.variance)))
@@ -158,20 +169,3 @@ class Validation:
         gained = (self.predicted - self.truth).astype(np.float64) ** 2 - (other - self.truth) ** 2
         per_cell = np.bincount(self.cells, weights=gained)
         return float(per_cell.sum() / max(np.sqrt((per_cell**2).sum()), np.finfo(np.float64).tiny))
-
-
-def _judged(
-    scan: SparseScan, values: NDArray[np.float32], variogram: Variogram, n_threads: int | None
-) -> tuple[str, float]:
-    """Which method predicts held-out samples better, and the misfit of kriging to them."""
-    window = tuple(
-        slice((side - min(side, VALIDATION_SIDE)) // 2, (side + min(side, VALIDATION_SIDE)) // 2) for side in scan.shape
-    )
-    inside, exposure = values[window], None if scan.exposure is None else scan.exposure[window]
-    validation = Validation.of(inside, scan.visited[window], variogram, exposure, n_threads)
-    if validation is None:
-        return "kriging", 1.0
-    known = validation.known
-    smooth = natural_neighbour(np.where(known, inside, np.float32(0)), known, smooth=SMOOTHING, n_threads=n_threads)
-    evidence = validation.advantage(smooth[validation.held_out])
-    return ("natural neighbour" if evidence > DECISIVE else "kriging"), validation.misfit()

@@ -66,6 +66,7 @@ def learnt_estimate(
     noise: float,
     rival: float,
     exposure: NDArray[np.float32] | None = None,
+    n_threads: int | None = None,
 ) -> LearntEstimate | None:
     """Estimate an image by the power spectrum that predicts held-out samples best; None where that is hopeless.
 
@@ -75,7 +76,7 @@ def learnt_estimate(
     rival: mean square error of another method at the held-out samples.
     """
     known = visited & ~held_out
-    trend = _trend(values, known)
+    trend = _trend(values, known, n_threads)
     detail = np.where(visited, values - trend, np.float32(0))
     variance = _mean_square(detail[known])
     if variance == 0:
@@ -100,7 +101,7 @@ def learnt_estimate(
         level = max(least, learning.misfit(image))
     assert found is not None
     power, level = found
-    everywhere = _trend(values, visited)
+    everywhere = _trend(values, visited, n_threads)
     fields = (learning, trend), (SampledField(grid, values - everywhere, visited, exposure), everywhere)
     predicted, estimate = (
         grid.cropped(field.estimate(power, level, n_steps=LAST_SOLVER_STEPS, tolerance=WELL)) + slow
@@ -147,9 +148,9 @@ def _relearnt(
     return np.asarray(np.fft.ifftshift(smooth, axes=0) + np.float32(DOUBT) * left, np.float32)
 
 
-def _trend(values: NDArray[np.float32], visited: NDArray[np.bool_]) -> NDArray[np.float32]:
+def _trend(values: NDArray[np.float32], visited: NDArray[np.bool_], n_threads: int | None) -> NDArray[np.float32]:
     """The local mean of the samples, (ny, nx), over a width that reaches across the gaps between them."""
-    width = max(1.5, TREND * float(np.quantile(distance_to_sample(visited), 0.95)))
+    width = max(1.5, TREND * float(np.quantile(distance_to_sample(visited, n_threads=n_threads), 0.95)))
     mean = values[visited].mean()
     centred = np.where(visited, values - mean, np.float32(0))
     total, weight = (

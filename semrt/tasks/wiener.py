@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -11,9 +10,9 @@ import numpy as np
 
 from semrt import tiling
 from semrt.data import SparseScan
-from semrt.kernels import add_tile, natural_neighbour, thread_count
+from semrt.kernels import add_tile, opencv_threads, thread_count
 from semrt.tasks.exposure import sample_values
-from semrt.tasks.kriging import DECISIVE, SMOOTHING, ClassicalEstimate, Validation, classical_estimate, completed
+from semrt.tasks.kriging import DECISIVE, ClassicalEstimate, Validation, classical_estimate, completed
 from semrt.tasks.learnt_spectrum import learnt_estimate
 
 if TYPE_CHECKING:
@@ -21,10 +20,14 @@ if TYPE_CHECKING:
 
     from semrt.data import Micrograph
 
+    Window = tuple[NDArray[np.float32], ...]
+
 __all__ = ["Wiener", "wiener_estimate"]
 
 PIECE, OVERLAP = 640, 48
-"""Larger fields are taken piece by piece [px]: grains differ, and a spectrum of all of them would tell of none."""
+"""Larger fields are taken piece by piece [px]: grains differ, and a spectrum of all of them would tell of none.
+
+No piece is larger than kriging.VALIDATION_SIDE, so that the held-out samples of a field of one piece are all of it."""
 FEWEST_SAMPLES = 64
 """Fewer tell of no spectrum."""
 
@@ -33,13 +36,12 @@ FEWEST_SAMPLES = 64
 class _Piece:
     """What a learnt spectrum adds to the classical estimate of a piece of the field.
 
-    change: (ny, nx), to add to the estimate.  factor: by which its errors are smaller.  share: of the spectrum in it.
+    change: (ny, nx), to add to the estimate.  factor: by which its errors are smaller.
     misfit: of the sum, at n held-out samples.
     """
 
     change: NDArray[np.float32]
     factor: float
-    share: float
     misfit: float
     n: int
 
@@ -52,31 +54,32 @@ def wiener_estimate(scan: SparseScan, *, n_threads: int | None = None) -> Classi
     classical = classical_estimate(scan, n_threads=n_threads)
     values = sample_values(scan)
     layout = tiling.plan(scan.shape, [_piece_side(side) for side in scan.shape], OVERLAP, 1)
-    threads = min(len(layout), thread_count(n_threads))
-    inner = n_threads if threads == 1 else 1
+    lanes = min(len(layout), thread_count(n_threads))
+    inner = n_threads if lanes == 1 else 1
 
-    def joined(origin: tuple[int, ...]) -> _Piece | None:
-        place = tuple(slice(first, first + side) for first, side in zip(origin, layout.tile, strict=True))
+    def joined(_lane: int, at: tuple[tuple[int, ...], Window]) -> _Piece | None:
+        place = tuple(slice(first, first + side) for first, side in zip(at[0], layout.tile, strict=True))
         return _joined(scan, values, classical, place, inner)
 
-    with ThreadPoolExecutor(threads, thread_name_prefix="semrt-wiener") as pool:
-        pieces = list(pool.map(joined, layout.origins()))
-    if not any(piece is not None and piece.share > 0 for piece in pieces):
-        return classical
     canvas = np.zeros((2, *scan.shape), np.float32)
-    for piece, origin, window in zip(pieces, layout.origins(), layout.windows(), strict=True):
-        if piece is not None:
-            maps = np.stack((piece.change, np.full_like(piece.change, 1 - piece.factor)))
-            cut = [weights[:side] for weights, side in zip(window, piece.change.shape, strict=True)]
-            add_tile(maps, cut, origin, canvas, n_threads=n_threads)
-    judged = [piece for piece in pieces if piece is not None]
-    misfit = np.sqrt(np.average([piece.misfit**2 for piece in judged], weights=[piece.n for piece in judged]))
+    judged: list[tuple[float, int]] = []
+    with opencv_threads(inner):
+        places = zip(layout.origins(), layout.windows(), strict=True)
+        for (origin, window), piece in tiling.in_lanes(joined, places, lanes):
+            if piece is not None:
+                maps = np.stack((piece.change, np.full_like(piece.change, 1 - piece.factor)))
+                cut = [weights[:side] for weights, side in zip(window, piece.change.shape, strict=True)]
+                add_tile(maps, cut, origin, canvas, n_threads=n_threads)
+                judged.append((piece.misfit**2, piece.n))
+    if not canvas.any():
+        return classical
+    squares, counts = zip(*judged, strict=True)
     return replace(
         classical,
         estimate=classical.estimate + canvas[0],
         error=classical.error * (1 - canvas[1]),
         method="learnt spectrum",
-        misfit=float(misfit),
+        misfit=float(np.sqrt(np.average(squares, weights=counts))),
     )
 
 
@@ -109,33 +112,35 @@ def _joined(
     exposure = None if scan.exposure is None else scan.exposure[place]
     if np.count_nonzero(visited) < FEWEST_SAMPLES:
         return None
-    validation = Validation.of(values, visited, classical.variogram, exposure, n_threads)
+    validation = classical.validation  # where the field is one piece, the same samples were held out already
+    if visited.shape != scan.shape:
+        validation = Validation.of(values, visited, classical.variogram, exposure, n_threads)
     if validation is None:
         return None
-    known, held_out = validation.known, validation.held_out
     if classical.method == "natural neighbour":
-        smooth = natural_neighbour(np.where(known, values, np.float32(0)), known, smooth=SMOOTHING, n_threads=n_threads)
-        validation = replace(validation, predicted=smooth[held_out])
+        validation = replace(validation, predicted=validation.smooth(values, n_threads))
     before = validation.mean_square_error()
+    unchanged = _Piece(np.zeros_like(guess), 1.0, validation.misfit(), len(validation.truth))
     learnt = learnt_estimate(
-        values, visited, held_out, guess, noise=classical.variogram.nugget, rival=before, exposure=exposure
+        values,
+        visited,
+        validation.held_out,
+        guess,
+        noise=classical.variogram.nugget,
+        rival=before,
+        exposure=exposure,
+        n_threads=n_threads,
     )
-    unchanged = _Piece(np.zeros_like(guess), 1.0, 0.0, validation.misfit(), len(validation.truth))
     if learnt is None:
         return unchanged
-    share = _best_share(validation, learnt.predicted[held_out])
-    mixed = validation.predicted + share * (learnt.predicted[held_out] - validation.predicted)
+    predicted = learnt.predicted[validation.held_out]
+    share = _best_share(validation, predicted)
+    mixed = validation.predicted + share * (predicted - validation.predicted)
     if not validation.advantage(mixed) > DECISIVE:
         return unchanged
     joined = replace(validation, predicted=mixed)
     factor = float(np.sqrt(joined.mean_square_error() / before))
-    return _Piece(
-        change=share * (learnt.estimate - guess),
-        factor=factor,
-        share=float(share),
-        misfit=joined.misfit() / factor,
-        n=unchanged.n,
-    )
+    return _Piece(share * (learnt.estimate - guess), factor, joined.misfit() / factor, unchanged.n)
 
 
 def _best_share(validation: Validation, other: NDArray[np.float32]) -> np.float32:
