@@ -65,8 +65,10 @@ def test_the_first_guess_itself_gains_nothing_and_is_not_published():
     recipe = small()
     held_out = recipe.held_out()
     evaluation = recipe.evaluate(lambda channels: channels[:, [FIRST_GUESS, FIRST_GUESS_ERROR]], held_out)
-    assert evaluation.score == 0
+    assert evaluation.score < 0  # for smoothed natural neighbours are more like some of the truths
+    assert all(row["over_first_guess_db"]["mean"] == 0 for row in evaluation.table)
     assert all(row["over_best_classical_db"]["mean"] <= 0 for row in evaluation.table)
+    assert all(row["likeness_db"]["mean"] <= 0 for row in evaluation.table)
     assert "line-hop" in recipe.objection(evaluation)
 
 

@@ -10,6 +10,7 @@ from semrt_export.evaluate import gain_db, summary
 from semrt_export.losses import (
     NORMAL_90,
     cautious_gain,
+    cautious_likeness,
     charbonnier,
     dissimilarity,
     interval_loss,
@@ -60,11 +61,26 @@ def test_dissimilarity_is_what_the_metric_leaves_of_one():
     target = rng.random((2, 1, 30, 25))
     estimate = target + 0.1 * rng.standard_normal(target.shape)
     ranges = torch.tensor([1.0, 3.0], dtype=torch.float64)
-    wanted = np.mean(
-        [1 - ssim(*pair, span) for *pair, span in zip(estimate[:, 0], target[:, 0], (1.0, 3.0), strict=True)]
-    )
-    found = dissimilarity(torch.from_numpy(estimate), torch.from_numpy(target), ranges)
-    assert found.item() == pytest.approx(wanted, rel=1e-6)
+    wanted = [1 - ssim(*pair, span) for *pair, span in zip(estimate[:, 0], target[:, 0], (1.0, 3.0), strict=True)]
+    found = dissimilarity(torch.from_numpy(np.concatenate((target, estimate), 1)), torch.from_numpy(target), ranges)
+    np.testing.assert_allclose(found.T, [[0, 0], wanted], rtol=1e-6, atol=1e-12)
+
+
+def test_likeness_is_won_over_the_best_rival_of_each_crop_and_losing_it_counts_twice():
+    rng = np.random.default_rng(1)
+    target = torch.from_numpy(rng.random((2, 1, 24, 24)))
+    near, far = target + 0.05 * torch.from_numpy(rng.standard_normal(target.shape)), 0.5 * target
+    one_each = [torch.stack((near[0], far[1])), torch.stack((far[0], near[1]))]
+    assert cautious_likeness(near, one_each, target).item() == pytest.approx(0)
+    won, lost = cautious_likeness(near, [far], target), cautious_likeness(far, [near], target)
+    assert won.item() < -1
+    assert lost.item() == pytest.approx(-2 * won.item())
+
+
+def test_of_a_flat_crop_no_more_is_asked_than_noise_that_cannot_be_seen():
+    flat = torch.full((1, 1, 16, 16), 0.3, dtype=torch.float64)
+    barely = flat + 1e-5 * torch.from_numpy(np.random.default_rng(2).standard_normal(flat.shape))
+    assert abs(cautious_likeness(barely, [flat], flat).item()) < 0.1
 
 
 def test_the_summary_names_the_worst_case():

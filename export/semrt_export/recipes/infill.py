@@ -1,215 +1,119 @@
-"""The recipe of `infill`: sparse scans of any path and coverage, one network that corrects kriging."""
+"""The recipe of `infill`: the lowest error that can be had of sparse scans of any path and coverage."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
-import torch
 
 from semrt.errors import InvalidOption
-from semrt.kernels import mask_statistics
-from semrt.tasks.familiarity import traits_of
-from semrt.tasks.infill import INPUT_CHANNELS, OUTPUT_CHANNELS
-from semrt_export.data.real_images import find_images
-from semrt_export.data.sparse_scans import PATTERNS, HeldOutScan, SparseScanMaker, held_out_scans, random_visited
+from semrt.metrics import ssim
 from semrt_export.evaluate import Evaluation, Run, gain_db, summary
-from semrt_export.losses import LOSSES, NORMAL_90, interval_loss
-from semrt_export.networks.infill_net import InfillNet
-from semrt_export.schedule import Schedule
+from semrt_export.losses import LEAST_CONTRAST, LEAST_UNLIKE, LOSSES, NORMAL_90, cautious_likeness
+from semrt_export.recipes.sparse_scans import EXPOSURE, FIRST_GUESS, SMOOTH_GUESS, SparseScanRecipe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Sequence
 
-    from numpy.typing import NDArray
     from torch import Tensor
 
     from semrt_export.data.pool import Sample
+    from semrt_export.data.sparse_scans import HeldOutScan
 
 __all__ = ["InfillRecipe"]
 
-FIRST_GUESS = INPUT_CHANNELS.index("first_guess")
-FIRST_GUESS_ERROR = INPUT_CHANNELS.index("first_guess_error")
-SMOOTH_GUESS = INPUT_CHANNELS.index("smooth_guess")
-EXPOSURE = INPUT_CHANNELS.index("exposure")
-N_FAMILIAR = 400  # samples that tell what is familiar
-UNSEEN = 2 * 10**8  # index of the first of them: no training draws it
-FACTORS = (0.25, 4.0)  # by which stated errors may be scaled
-LEAST_ERROR = 1e-3  # of a first guess, in spreads: what is better is perfect
-CONSTANTS = ("noise", "correlation_range", "misfit")  # the last channels: one number for the whole image
-
 
 @dataclass(frozen=True)
-class InfillRecipe:
-    """How `infill` is made.
+class InfillRecipe(SparseScanRecipe):
+    """How `infill` is made; as SparseScanRecipe, and:
 
-    images, held_out_images: folders of real micrographs, to train on and to prove on; procedural ones are always used.
-    side, held_out_side [px]: of the samples, and of the scans for proof.  coverage: smallest and largest.
-    real_share: of the samples, where there are images.  criterion: a key of LOSSES.
-    held_out_draws: procedural images for each pattern.
+    criterion: a key of LOSSES.  likeness_weight: of 1 dB of what SSIM leaves of one, where the criterion has 1.
     """
 
-    images: tuple[str, ...] = ()
-    held_out_images: tuple[str, ...] = ()
-    seed: int = 1
-    side: int = 256
-    coverage: tuple[float, float] = (1 / 120, 1 / 4)
-    real_share: float = 0.4
     criterion: str = "cautious-gain"
-    pool_size: int = 6000
-    widths: tuple[int, ...] = (44, 72, 112, 144)
-    held_out_side: int = 320
-    held_out_draws: int = 3
-    schedule: Schedule = field(default=Schedule(), repr=False)
+    likeness_weight: float = 0.7
 
-    name = "infill"
-    input_channels = INPUT_CHANNELS
-    output_channels = OUTPUT_CHANNELS
-    normalisation = "Intensities are standardised by mean and spread of the visited pixels, as semrt.tasks.infill does."
-    tile = 1344  # with its halo: 2 × 2 tiles make 2048², 4 × 4 make 4096², with little overlap
+    name: ClassVar[str] = "infill"
 
     def __post_init__(self) -> None:
-        for option in ("images", "held_out_images", "coverage", "widths"):  # JSON knows no tuples
-            object.__setattr__(self, option, tuple(getattr(self, option)))
+        super().__post_init__()
         if self.criterion not in LOSSES:
             raise InvalidOption.unknown("criterion", self.criterion, LOSSES)
-
-    def options(self) -> Mapping[str, Any]:
-        """All fields but the schedule."""
-        return {name: value for name, value in asdict(self).items() if name != "schedule"}
-
-    def network(self) -> InfillNet:
-        """A new network, which reproduces the first guess."""
-        assert INPUT_CHANNELS[-len(CONSTANTS) :] == CONSTANTS
-        return InfillNet(
-            len(INPUT_CHANNELS) - len(CONSTANTS),
-            len(CONSTANTS),
-            first_guess=FIRST_GUESS,
-            first_guess_error=FIRST_GUESS_ERROR,
-            widths=self.widths,
-        )
-
-    def sample_maker(self) -> Callable[[int], Sample]:
-        """Random sparse scans, prepared as `semrt infer` prepares them."""
-        images = find_images(self.images)
-        return SparseScanMaker(images, self.seed, self.side, self.coverage, self.real_share)
-
-    def augment(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """Flips and a transposition: every channel is a map, and none knows a direction."""
-        return sample.turned(rng)
+        if not 0 <= self.likeness_weight < np.inf:
+            raise InvalidOption(f"likeness_weight: expected zero or above, got {self.likeness_weight}")
 
     def loss(self, predicted: Tensor, inputs: Tensor, target: Tensor) -> Tensor:
-        """`criterion` of LOSSES, relative to the first guess, and the intervals that the stated error makes."""
-        first_guess = inputs[:, FIRST_GUESS : FIRST_GUESS + 1]
-        gain = LOSSES[self.criterion](predicted[:, :1], first_guess, target)
-        return gain + self.bounds(predicted, inputs, target)
-
-    def bounds(self, predicted: Tensor, inputs: Tensor, target: Tensor) -> Tensor:
-        """What the intervals that the stated error makes cost, in mean errors of the first guess."""
-        estimate, sigma = predicted.split(1, dim=1)
-        scale = (inputs[:, FIRST_GUESS : FIRST_GUESS + 1] - target).abs().mean(dim=(1, 2, 3)) + LEAST_ERROR
-        # The estimate must not become what is easy to bound.
-        return interval_loss(sigma, (estimate - target).detach(), scale)
-
-    def held_out(self) -> Sequence[HeldOutScan]:
-        """Whole scans of images that are in no training sample."""
-        images = find_images(self.held_out_images)
-        return tuple(held_out_scans(images, seed=self.seed + 10**6, side=self.held_out_side, draws=self.held_out_draws))
+        """`criterion` of LOSSES and likeness, over what is known without a network, and the intervals of the error."""
+        image, first_guess = predicted[:, :1], inputs[:, FIRST_GUESS : FIRST_GUESS + 1]
+        smooth = first_guess + inputs[:, SMOOTH_GUESS : SMOOTH_GUESS + 1]
+        gain = LOSSES[self.criterion](image, first_guess, target)
+        likeness = cautious_likeness(image, (first_guess, smooth), target)
+        return gain + self.likeness_weight * likeness + self.bounds(predicted, inputs, target)
 
     def evaluate(self, run: Run, held_out: Sequence[HeldOutScan]) -> Evaluation:
-        """Gain [dB] over the first guess, and over the better of kriging and smoothed natural neighbours in each scan.
+        """Gain [dB] over the first guess, and over the better of it and smoothed natural neighbours in each scan.
 
-        Beside it, the share of unvisited pixels whose errors the stated 90 % intervals hold.
-        score: the gain over the first guess, averaged over scans of each kind of image, then over the kinds.
+        Beside it, the gain [dB] in likeness over the better of both, by what SSIM leaves of one, and the share of
+        unvisited pixels whose errors the stated 90 % intervals hold.
+        score: gain over the first guess and likeness, as training weighs them, averaged over scans of each kind of
+        image, then over the kinds.
         """
-        judged = [(scan, *_judged(run, scan.sample)) for scan in held_out]
+        judged = [(scan, _judged(run, scan.sample)) for scan in held_out]
         table = []
         for group in ("images", "pattern", "coverage"):
             for value in dict.fromkeys(getattr(scan, group) for scan in held_out):
-                chosen = [row[1:] for row in judged if getattr(row[0], group) == value]
+                chosen = [found for scan, found in judged if getattr(scan, group) == value]
                 table.append(
                     {
                         "group": group,
                         "value": value,
                         "scans": len(chosen),
-                        "over_first_guess_db": summary(first for first, _, _ in chosen),
-                        "over_best_classical_db": summary(best for _, best, _ in chosen),
-                        "held_by_90_percent_intervals": round(fmean(held for _, _, held in chosen), 3),
+                        "over_first_guess_db": summary(found.over_first_guess for found in chosen),
+                        "over_best_classical_db": summary(found.over_best for found in chosen),
+                        "likeness_db": summary(found.likeness for found in chosen),
+                        "held_by_90_percent_intervals": round(fmean(found.held for found in chosen), 3),
                     }
                 )
         figures = {row["value"]: row["over_first_guess_db"]["mean"] for row in table}
-        figures["best_classical"] = fmean(best for _, _, best, _ in judged)
-        figures["held_90"] = fmean(held for _, _, _, held in judged)
-        score = fmean(row["over_first_guess_db"]["mean"] for row in table if row["group"] == "images")
+        figures["best_classical"] = fmean(found.over_best for _, found in judged)
+        figures["likeness"] = fmean(found.likeness for _, found in judged)
+        figures["held_90"] = fmean(found.held for _, found in judged)
+        score = fmean(
+            row["over_first_guess_db"]["mean"] + self.likeness_weight * row["likeness_db"]["mean"]
+            for row in table
+            if row["group"] == "images"
+        )
         return Evaluation(score, figures, table)
-
-    def calibrate(self, network: InfillNet, held_out: Sequence[HeldOutScan]) -> str:
-        """Scale the stated error so that 90 % intervals hold 90 % of the unvisited pixels of held-out scans.
-
-        The share is averaged over scans, then over kinds of images. Training meets its own scans at 90 %; others are
-        a little harder.
-        """
-        network.eval()
-        excess: dict[str, list[NDArray[np.floating]]] = {}
-        for scan in held_out:
-            inputs = np.asarray(scan.sample.inputs, np.float32)
-            with torch.inference_mode():
-                estimate, sigma = network(torch.from_numpy(inputs[None]))[0].numpy()
-            unvisited = inputs[EXPOSURE] == 0
-            ratio = np.abs(estimate - scan.sample.target[0])[unvisited] / (NORMAL_90 * sigma[unvisited])
-            excess.setdefault(scan.images, []).append(np.sort(ratio))
-
-        def held(factor: float) -> float:
-            """The share, were all errors stated by that factor larger."""
-            return fmean(
-                fmean(np.searchsorted(ratios, factor, side="right") / len(ratios) for ratios in scans)
-                for scans in excess.values()
-            )
-
-        before, (least, most) = held(1.0), FACTORS
-        for _ in range(30):
-            middle = (least * most) ** 0.5
-            least, most = (middle, most) if held(middle) < 0.9 else (least, middle)
-        network.scale_error(most)
-        return f"90 % intervals held {before:.3f} of held-out pixels; errors are stated {most:.3f} times as large"
 
     def objection(self, evaluation: Evaluation) -> str | None:
         """Every kind of image, pattern and coverage must gain on average."""
         losers = [row["value"] for row in evaluation.table if not row["over_first_guess_db"]["mean"] > 0]
         return f"no gain over the first guess for {', '.join(losers)}" if losers else None
 
-    def domain(self) -> dict[str, Any]:
-        """Coverage, patterns, the largest gap [px] and the traits among scans drawn as those of the training."""
-        rng = np.random.default_rng(self.seed)
-        masks = (random_visited(rng, (self.side, self.side), self.coverage) for _ in range(500))
-        largest_gap = max(mask_statistics(mask).largest_gap for mask in masks)
-        return {
-            "coverage": list(self.coverage),
-            "largest_gap": round(largest_gap, 1),
-            "patterns": sorted(PATTERNS),
-            "familiar": self._familiar(),
-        }
 
-    def _familiar(self) -> dict[str, list[float]]:
-        """The traits that scans drawn as those of the training have, each from least to most."""
-        make = self.sample_maker()
-        samples = (make(UNSEEN + number).inputs for number in range(N_FAMILIAR))
-        traits = [traits_of(dict(zip(self.input_channels, inputs, strict=True))) for inputs in samples]
-        values = {name: [each[name] for each in traits] for name in traits[0]}
-        return {name: [float(f"{limit:.3g}") for limit in (min(drawn), max(drawn))] for name, drawn in values.items()}
+class _Judged(NamedTuple):
+    """What a network made of a scan: gains [dB], and the share of errors that 90 % intervals held."""
 
-    def image_names(self) -> list[str]:
-        """File names of the real images trained on."""
-        return [path.name for path in find_images(self.images)]
+    over_first_guess: float
+    over_best: float
+    likeness: float
+    held: float
 
 
-def _judged(run: Run, sample: Sample) -> tuple[float, float, float]:
+def _judged(run: Run, sample: Sample) -> _Judged:
     inputs = np.asarray(sample.inputs, np.float32)
-    (estimate, sigma), truth = run(inputs[None])[0], sample.target[0]
+    (estimate, sigma), truth = run(inputs[None])[0], np.asarray(sample.target[0], np.float32)
     first_guess, smooth = inputs[FIRST_GUESS], inputs[FIRST_GUESS] + inputs[SMOOTH_GUESS]
     over_first = gain_db(estimate, first_guess, truth)
+    contrast = max(float(np.ptp(truth)), LEAST_CONTRAST)
+    unlike, *rivals = (1 - ssim(image, truth, contrast) + LEAST_UNLIKE for image in (estimate, first_guess, smooth))
     unvisited = inputs[EXPOSURE] == 0
     held = np.abs(estimate - truth)[unvisited] <= NORMAL_90 * sigma[unvisited]
-    return over_first, min(over_first, gain_db(estimate, smooth, truth)), float(held.mean())
+    return _Judged(
+        over_first_guess=over_first,
+        over_best=min(over_first, gain_db(estimate, smooth, truth)),
+        likeness=float(10 * np.log10(min(rivals) / unlike)),
+        held=float(held.mean()),
+    )

@@ -20,7 +20,7 @@ from semrt_export.evaluate import Evaluation, Run, gain_db, summary
 from semrt_export.networks.multiscale_discriminators import SMALLEST_CROP
 from semrt_export.networks.realistic_infill_net import RealisticInfillNet
 from semrt_export.realism_objective import RealismObjective
-from semrt_export.recipes.infill import CONSTANTS, FIRST_GUESS, FIRST_GUESS_ERROR, InfillRecipe
+from semrt_export.recipes.sparse_scans import CONSTANTS, FIRST_GUESS, FIRST_GUESS_ERROR, SparseScanRecipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,8 +35,8 @@ RANDOM = INPUT_CHANNELS.index("random")
 
 
 @dataclass(frozen=True)
-class RealisticInfillRecipe(InfillRecipe):
-    """How `infill-adversarial` is made; as InfillRecipe, and:
+class RealisticInfillRecipe(SparseScanRecipe):
+    """How `infill-adversarial` is made; as SparseScanRecipe, and:
 
     spectral_weight, adversarial_weight: of the two that ask for realism, see RealismObjective.
     opponent_width: of the three opponents, times the published.  crop [px]: what they look at.

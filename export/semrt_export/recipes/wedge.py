@@ -94,7 +94,7 @@ class WedgeRecipe:
         gain = negative_gain(predicted, first_guess, target)
         wedge = unmeasured_gain(predicted, first_guess, target, low, high)
         error = charbonnier(predicted, first_guess, target)
-        unlike = dissimilarity(predicted, target, target.amax(dim=(1, 2, 3)).clamp(min=1))
+        unlike = dissimilarity(predicted, target, target.amax(dim=(1, 2, 3)).clamp(min=1)).mean()
         return gain + self.wedge_share * wedge + self.edge_share * error + self.likeness_share * unlike
 
     def held_out(self) -> Sequence[HeldOutSlice]:
