@@ -19,6 +19,7 @@ from semrt.backends import onnxruntime_cuda as cuda
 from semrt.backends import open_session
 from semrt.backends.onnxruntime_binding import BoundGraph
 from semrt.backends.onnxruntime_memory import Memory, PinnedMemory, loaded_runtime
+from semrt.backends.spans import SPANS, device_spans
 from semrt.errors import ModelDamaged, OutOfMemory, SemrtError
 from semrt.models import Manifest, Reference
 from test_backends import needs_cuda
@@ -32,7 +33,7 @@ def tiles_of(n=2, h=32, w=32, seed=0):
 def bind(session, memory=None, *, graph=None, frugal=False):
     """Make a session of the processor run as one of a card does."""
     memory, graph = memory or Memory(), graph or session.graph
-    session.bound = BoundGraph(onnxruntime, graph, session.manifest, memory, "cpu:0", frugal=frugal)
+    session.bound = BoundGraph(onnxruntime, graph, session.manifest, memory, ("cpu", 0), frugal=frugal)
     return session
 
 
@@ -107,6 +108,30 @@ def test_memory_is_asked_for_once_for_each_shape_and_lane(box):
             session.run(tiles_of(27))  # 8 + 8 + 8 + 2 + 1
     # Of each of three shapes two lanes at the most, and of each lane what goes in and what comes out.
     assert 3 * 2 <= memory.asked <= 3 * 2 * 2
+
+
+def test_a_clocked_run_gives_the_same_numbers_and_the_seconds_of_each_step(box):
+    tiles = tiles_of(11)
+    with open_session(box, "cpu", threads=1) as session:
+        wanted = bind(session).run(tiles)
+        with device_spans(session) as spans:
+            np.testing.assert_array_equal(session.run(tiles), wanted)
+        assert list(spans) == list(SPANS)
+        assert all(seconds > 0 for seconds in spans.values())
+        np.testing.assert_array_equal(session.run(tiles), wanted)  # the output is bound to this side again
+
+
+def test_where_the_memory_of_a_card_cannot_be_reached_nothing_is_clocked(box):
+    tiles = tiles_of(3)
+    with open_session(box, "cpu", threads=1) as session:
+        bind(session, Elsewhere())
+        with device_spans(session) as spans:
+            session.run(tiles)
+    assert spans == {}
+
+
+class Elsewhere(Memory):
+    place = "cuda"
 
 
 def test_lanes_that_nobody_uses_are_not_kept_without_end(box):
@@ -204,7 +229,7 @@ from semrt.backends.onnxruntime_binding import BoundGraph
 from semrt.backends.onnxruntime_memory import Memory
 
 def bind(session, frugal=False):
-    session.bound = BoundGraph(onnxruntime, session.graph, session.manifest, Memory(), "cpu:0", frugal=frugal)
+    session.bound = BoundGraph(onnxruntime, session.graph, session.manifest, Memory(), ("cpu", 0), frugal=frugal)
 """
 MEMORY = """
 def resident():
@@ -239,7 +264,7 @@ def test_where_memory_has_another_name_nothing_is_given_back_and_the_result_is_r
     plain, _ = both
     with open_session(box, "cpu", threads=1) as session:
         # The processor's session has no memory of a card, and says so in ONNX Runtime's own words.
-        session.bound = BoundGraph(onnxruntime, session.graph, session.manifest, Memory(), "gpu:0", frugal=True)
+        session.bound = BoundGraph(onnxruntime, session.graph, session.manifest, Memory(), ("cuda", 0), frugal=True)
         for n in (9, 3, 9):
             np.testing.assert_array_equal(session.run(tiles_of(n)), plain.run(tiles_of(n)))
 
@@ -297,12 +322,18 @@ def test_the_options_of_a_card_hold_its_limit_and_no_tf32():
 
 RUNTIME = """
 #include <stdlib.h>
+#include <string.h>
 int card = -1, held = 0, forgotten = 0, full = 0;
 int cudaSetDevice(int index) { card = index; return 0; }
 int cudaHostAlloc(void **address, size_t n_bytes, unsigned int flags) {
   if (full || flags != 1u || n_bytes != 2u * 3u * 4u * 4u) return 2;
   *address = calloc(n_bytes, 1);
   held += 1;
+  return 0;
+}
+int cudaMemcpy(void *to, const void *from, size_t n_bytes, int direction) {
+  if (full || direction != 2) return 1;
+  memcpy(to, from, n_bytes);
   return 0;
 }
 int cudaFreeHost(void *address) { free(address); held -= 1; return 0; }
@@ -337,6 +368,20 @@ def test_page_locked_memory_is_asked_for_at_the_card_and_freed_with_its_last_vie
     assert held.value == 0
 
 
+def test_what_a_card_computed_is_fetched_from_its_memory_or_refused(runtime):
+    library = ctypes.CDLL(str(runtime))
+    on_card, here = np.arange(24, dtype=np.float32).reshape(2, 3, 4), np.zeros((2, 3, 4), np.float32)
+    memory = PinnedMemory(library, 2)
+    memory.fetch(on_card.ctypes.data, here)
+    np.testing.assert_array_equal(here, on_card)
+    assert ctypes.c_int.in_dll(library, "card").value == 2
+    full = ctypes.c_int.in_dll(library, "full")
+    full.value = 1
+    with pytest.raises(RuntimeError, match="CUDA failure 1"):
+        memory.fetch(on_card.ctypes.data, here)
+    full.value = 0
+
+
 def test_where_no_more_pages_can_be_locked_any_memory_will_do(runtime):
     library = ctypes.CDLL(str(runtime))
     full, forgotten = (ctypes.c_int.in_dll(library, name) for name in ("full", "forgotten"))
@@ -369,6 +414,9 @@ def test_a_card_gives_bound_what_it_gives_unbound(name):
             (wanted,) = session.graph.run(None, {session.manifest.input: tiles[:8]})
             np.testing.assert_allclose(predicted[:8], wanted, rtol=0, atol=1e-6)
             np.testing.assert_allclose(predicted[-2:], wanted[:2], rtol=0, atol=1e-5)
+        with device_spans(session) as spans:
+            np.testing.assert_allclose(session.run(tiles), predicted, rtol=0, atol=1e-6)
+        assert list(spans) == list(SPANS)
 
 
 @needs_cuda

@@ -24,6 +24,22 @@ class Stream:
         assert other is not self
 
 
+class Event:
+    """A mark in a stream; from one to the next the card's clock goes on by 1 ms."""
+
+    now = 0.0
+
+    def __init__(self, enable_timing=False):
+        assert enable_timing, "only a clocked run needs a mark"
+
+    def record(self):
+        Event.now += 1.0
+        self.at = Event.now
+
+    def elapsed_time(self, other):
+        return other.at - self.at
+
+
 class Recording(TorchDispatchMode):
     """Notes each operation with its tensors, whose memory is then as fixed as that of a graph."""
 
@@ -79,6 +95,7 @@ def install(monkeypatch):
     for name, value in {
         "Stream": Stream,
         "CUDAGraph": CUDAGraph,
+        "Event": Event,
         "graph": capturing,
         "stream": lambda stream: nullcontext(),
         "device": lambda place: nullcontext(),

@@ -78,7 +78,8 @@ def open_onnxruntime(
     if device.kind == "cuda":
         cuda.require_placement(graph, cuda.PROVIDER, str(device))
         memory = cuda.host_memory(device.index)
-        bound = BoundGraph(onnxruntime, graph, manifest, memory, f"gpu:{device.index}", frugal=gpu_memory is not None)
+        place = "cuda", device.index
+        bound = BoundGraph(onnxruntime, graph, manifest, memory, place, frugal=gpu_memory is not None)
         reason = reason or f"{device}, as asked"
         reason += f", in {gpu_memory / 2**30:.3g} GiB of it" if gpu_memory is not None else ""
         reason += "" if memory.pinned else ", without page-locked memory, as the CUDA runtime was not found"
@@ -100,7 +101,7 @@ def open_onnxruntime(
 class OnnxSession(Session):
     """A graph opened by ONNX Runtime; see backends.base.Session.
 
-    bound: runs it in memory that stays, where that is faster: on a card.
+    bound: runs it in memory that stays, where that is faster: on a card.  spans: see backends.spans.
     """
 
     manifest: Manifest
@@ -113,6 +114,7 @@ class OnnxSession(Session):
     path: Path
     graph: Any
     bound: BoundGraph | None = None
+    spans: dict[str, float] | None = None
 
     def run(self, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
         """Run the network, (n, c, h, w) float32 -> (n, k, h, w) float32, in batches of the manifest's sizes."""
@@ -123,10 +125,10 @@ class OnnxSession(Session):
         check_tiles(tiles, self.manifest, sides)
         tiles = np.ascontiguousarray(tiles)
         buckets = (1,) if free_batch == 1 else self.manifest.batch
-        spans = list(batches(len(tiles), buckets))
-        if bound is not None and (predicted := self._run_bound(bound, tiles, spans)) is not None:
+        places = list(batches(len(tiles), buckets))
+        if bound is not None and (predicted := self._run_bound(bound, tiles, places)) is not None:
             return predicted
-        parts = [self._run_batch(graph, tiles[start:stop]) for start, stop in spans]
+        parts = [self._run_batch(graph, tiles[start:stop]) for start, stop in places]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     @property
@@ -141,11 +143,13 @@ class OnnxSession(Session):
             bound.close()
 
     def _run_bound(
-        self, bound: BoundGraph, tiles: NDArray[np.float32], spans: list[tuple[int, int]]
+        self, bound: BoundGraph, tiles: NDArray[np.float32], places: list[tuple[int, int]]
     ) -> NDArray[np.float32] | None:
         """Run it there; None where binding itself fails, which is noted, and not tried again."""
         try:
-            return bound.run(tiles, spans)
+            if self.spans is not None and bound.keeps_time:
+                return bound.run_clocked(tiles, places, self.spans)
+            return bound.run(tiles, places)
         except Exception as error:
             told = _translated(error, self.device, self.path)
             if isinstance(told, OutOfMemory):

@@ -13,9 +13,12 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict, deque
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from semrt.backends.spans import add_spans
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,27 +35,37 @@ _MOST_IDLE = 8
 LANES = 2
 _SHRINK = "memory.enable_memory_arena_shrinkage"
 _NO_ARENA = "memory arena shrink list"
+_ARENAS = {"cuda": "gpu", "cpu": "cpu"}
+"""What ONNX Runtime calls its memory on each kind of device."""
 
 
 class BoundGraph:
     """A graph whose batches have memory of their own; from any thread.
 
     onnxruntime: the module.  graph: an InferenceSession.  memory: where batches lie on this side.
-    arena: what ONNX Runtime calls its memory on the device, such as "gpu:0".
+    place: the device that it computes on, "cuda" or "cpu", and which of them.
     frugal: whether memory is short from the start, so that what a new shape took in its first call is given back.
     proven: whether it ever ran.
     """
 
     def __init__(
-        self, onnxruntime: Any, graph: Any, manifest: Manifest, memory: Memory, arena: str, *, frugal: bool
+        self,
+        onnxruntime: Any,
+        graph: Any,
+        manifest: Manifest,
+        memory: Memory,
+        place: tuple[str, int],
+        *,
+        frugal: bool,
     ) -> None:
         self._onnxruntime = onnxruntime
         self._graph = graph
         self._manifest = manifest
         self._memory = memory
+        self._place = place
         self.proven = False
         self._shrinking: Any = onnxruntime.RunOptions()
-        self._shrinking.add_run_config_entry(_SHRINK, arena)
+        self._shrinking.add_run_config_entry(_SHRINK, f"{_ARENAS[place[0]]}:{place[1]}")
         self._frugal = frugal
         self._settled: set[tuple[int, ...]] = set()
         self._lock = threading.Lock()
@@ -84,6 +97,27 @@ class BoundGraph:
         if failed:
             raise failed[0]
         return predicted
+
+    def run_clocked(
+        self, tiles: NDArray[np.float32], batches: Sequence[tuple[int, int]], spans: dict[str, float]
+    ) -> NDArray[np.float32]:
+        """As `run`, one batch after another and each step waited for: adds its seconds to spans, see backends.spans.
+
+        Raises what ONNX Runtime raises.
+        """
+        predicted = np.empty((len(tiles), len(self._manifest.output_channels), *tiles.shape[2:]), np.float32)
+        for first, end in batches:
+            lane = self._taken(tiles[first:end].shape, predicted[first:end].shape)
+            with self._computing:
+                add_spans(spans, lane.clocked(tiles[first:end], self._place, self._memory))
+            np.copyto(predicted[first:end], lane.got)
+            self._give_back(lane)
+        return predicted
+
+    @property
+    def keeps_time(self) -> bool:
+        """Whether `run_clocked` can reach the memory of the device."""
+        return self._memory.place == self._place[0]
 
     def close(self) -> None:
         """Give memory back; what runs just now gives back its own when it is done."""
@@ -165,11 +199,10 @@ class _Lane:
         self.sent = memory.array(shape)
         self.got = memory.array(gives)
         self._graph = graph
-        self._input = manifest.input
+        self._input, self._output = manifest.input, manifest.output
         self._value = onnxruntime.OrtValue.ortvalue_from_numpy(self.sent, "cpu")  # a view, not a copy
         self._binding = graph.io_binding()
-        address = self.got.ctypes.data
-        self._binding.bind_output(manifest.output, "cpu", 0, np.float32, list(gives), address)
+        self._receive()
 
     def send(self, tiles: NDArray[np.float32]) -> None:
         """Copy a batch to where the graph will read it: into this memory, and from there to the device by binding."""
@@ -183,3 +216,28 @@ class _Lane:
             self._graph.run_with_iobinding(self._binding, options)
         finally:
             self._binding.clear_binding_inputs()  # its copy on the device: the next lane may need the memory
+
+    def clocked(self, tiles: NDArray[np.float32], place: tuple[str, int], memory: Memory) -> tuple[float, float, float]:
+        """Run the graph step by step; the seconds to the device, of computing, and back.  The result is in `got`."""
+        np.copyto(self.sent, tiles)
+        try:
+            begun = perf_counter()
+            self._binding.bind_ortvalue_input(self._input, self._value)
+            self._binding.synchronize_inputs()
+            there = perf_counter()
+            self._binding.bind_output(self._output, *place)  # the result stays on the device
+            self._graph.run_with_iobinding(self._binding, None)
+            self._binding.synchronize_outputs()
+            computed = perf_counter()
+            (value,) = self._binding.get_outputs()
+            memory.fetch(value.data_ptr(), self.got)
+            done = perf_counter()
+        finally:
+            self._binding.clear_binding_inputs()
+            self._receive()
+        return there - begun, computed - there, done - computed
+
+    def _receive(self) -> None:
+        """Bind the output to `got`."""
+        address = self.got.ctypes.data
+        self._binding.bind_output(self._output, "cpu", 0, np.float32, list(self.got.shape), address)

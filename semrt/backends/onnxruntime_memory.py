@@ -22,17 +22,23 @@ if TYPE_CHECKING:
 __all__ = ["Memory", "PinnedMemory", "loaded_runtime"]
 
 _ANY_CARD = 1  # cudaHostAllocPortable
+_TO_HOST = 2  # cudaMemcpyDeviceToHost
 _MAJORS = (13, 12)  # of CUDA, as onnxruntime-gpu is built for
 
 
 class Memory:
-    """Memory as any other.  pinned: whether it is page-locked."""
+    """Memory as any other.  pinned: whether it is page-locked.  place: the device whose memory `fetch` can read."""
 
     pinned = False
+    place = "cpu"
 
     def array(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
         """An array of float32, whose contents are whatever was there."""
         return np.empty(shape, np.float32)
+
+    def fetch(self, address: int, array: NDArray[np.float32]) -> None:
+        """Copy from an address on the device to a whole array, and wait for it."""
+        ctypes.memmove(array.ctypes.data, address, array.nbytes)
 
 
 class PinnedMemory(Memory):
@@ -42,6 +48,7 @@ class PinnedMemory(Memory):
     """
 
     pinned = True
+    place = "cuda"
 
     def __init__(self, library: ctypes.CDLL, index: int) -> None:
         self._library = library
@@ -61,6 +68,18 @@ class PinnedMemory(Memory):
         held = (ctypes.c_float * n_values).from_address(address.value)
         weakref.finalize(held, free, ctypes.c_void_p(address.value))
         return np.ctypeslib.as_array(held).reshape(shape)
+
+    def fetch(self, address: int, array: NDArray[np.float32]) -> None:
+        """Copy from an address on the card to a whole array, and wait for it.  Raises RuntimeError."""
+        refused = self._library.cudaSetDevice(ctypes.c_int(self._index)) or self._library.cudaMemcpy(
+            ctypes.c_void_p(array.ctypes.data),
+            ctypes.c_void_p(address),
+            ctypes.c_size_t(array.nbytes),
+            ctypes.c_int(_TO_HOST),
+        )
+        if refused:
+            self._library.cudaGetLastError()
+            raise RuntimeError(f"CUDA failure {refused}: nothing was copied from the card")
 
 
 def loaded_runtime(names: Iterable[str] | None = None) -> ctypes.CDLL | None:

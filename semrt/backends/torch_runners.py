@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Protocol
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
+
+from semrt.backends.spans import add_spans
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,8 +29,11 @@ class Runner(Protocol):
 
     place: torch.device
 
-    def run(self, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(n, c, h, w) -> (n, k, h, w).  Raises what torch raises, RuntimeError."""
+    def run(self, tiles: NDArray[np.float32], spans: dict[str, float] | None = None) -> NDArray[np.float32]:
+        """(n, c, h, w) -> (n, k, h, w).  Raises what torch raises, RuntimeError.
+
+        spans: where the seconds of a card are added; see semrt.backends.spans.
+        """
         ...
 
     def close(self) -> None:
@@ -43,7 +49,7 @@ class CpuRunner:
         self._threads = threads
         self.place = torch.device("cpu")
 
-    def run(self, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
+    def run(self, tiles: NDArray[np.float32], _spans: dict[str, float] | None = None) -> NDArray[np.float32]:
         """Run a batch, with as many threads as were asked for; one batch at a time."""
         with _settings, torch.inference_mode():
             before = torch.get_num_threads()
@@ -67,14 +73,14 @@ class CudaRunner:
         weights = {weight.device for weight in graph.weights.values()}
         self.place = next(iter(weights)) if len(weights) == 1 else place
 
-    def run(self, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Run a batch; one at a time, as they would share the card anyway."""
+    def run(self, tiles: NDArray[np.float32], spans: dict[str, float] | None = None) -> NDArray[np.float32]:
+        """Run a batch; one at a time, as they would share the card anyway.  spans: see Runner."""
         with self._lock, torch.inference_mode(), torch.cuda.device(self.place):
             recorded = self._recorded.pop(tiles.shape, None) or self._new(tiles.shape)
             self._recorded[tiles.shape] = recorded
             if len(self._recorded) > _MOST_KEPT:
                 self._recorded.popitem(last=False)
-            return recorded.run(tiles)
+            return recorded.run(tiles, spans)
 
     def close(self) -> None:
         """Give the card's memory back."""
@@ -112,14 +118,27 @@ class _Recorded:
                 self._output = graph(self._input)
         self._got = _page_locked(tuple(self._output.shape))
 
-    def run(self, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Run a batch of this shape."""
+    def run(self, tiles: NDArray[np.float32], spans: dict[str, float] | None = None) -> NDArray[np.float32]:
+        """Run a batch of this shape.  spans: see Runner."""
         self._sent.numpy()[...] = tiles
+        marks: list[Any] = []
+
+        def mark() -> None:
+            if spans is not None:
+                marks.append(torch.cuda.Event(enable_timing=True))  # type: ignore[no-untyped-call]
+                marks[-1].record()
+
         with torch.cuda.stream(self._stream):
+            mark()
             self._input.copy_(self._sent, non_blocking=True)
+            mark()
             self._graph.replay()
+            mark()
             self._got.copy_(self._output, non_blocking=True)
+            mark()
         self._stream.synchronize()
+        if spans is not None:
+            add_spans(spans, (first.elapsed_time(then) / 1e3 for first, then in pairwise(marks)))
         return np.array(self._got.numpy())  # a copy: the next run writes over it
 
 

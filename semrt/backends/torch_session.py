@@ -77,7 +77,10 @@ def open_torch(
 
 @dataclass(eq=False)
 class TorchSession(Session):
-    """A graph computed by torch; see backends.base.Session.  shape: of its input, a name or None for a free side."""
+    """A graph computed by torch; see backends.base.Session.
+
+    shape: of its input, a name or None for a free side.  spans: see backends.spans.
+    """
 
     manifest: Manifest
     device: str
@@ -89,6 +92,7 @@ class TorchSession(Session):
     path: Path
     shape: tuple[int | str | None, ...]
     runner: Runner | None
+    spans: dict[str, float] | None = None
 
     def run(self, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
         """Run the network, (n, c, h, w) float32 -> (n, k, h, w) float32, in batches of the manifest's sizes."""
@@ -109,7 +113,7 @@ class TorchSession(Session):
 
     def _run_batch(self, runner: Runner, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
         try:
-            predicted = runner.run(tiles)
+            predicted = runner.run(tiles, self.spans)
         except RuntimeError as error:
             raise _translated(error, self.device) from error
         n, _, h, w = tiles.shape
