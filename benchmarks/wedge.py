@@ -4,6 +4,7 @@
     python benchmarks/wedge.py --quick             # two kinds of phantom, no volume of 256³
     python benchmarks/wedge.py --part series --solver tv --kind atoms
     python benchmarks/wedge.py --network FOLDER    # a network that was just trained, instead of the one that ships
+    python benchmarks/wedge.py --part series --solver network --solver int8    # what whole numbers cost
 
 series: from the tilt series.  volume: from its weighted back projection alone, of which only the range of tilts is
 known.  drawn: from series at random, of any range, step, dose and alignment.  empty: how much is invented where there
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     Method = Callable[[TomogramSample], Volume]
 
 SOLVERS = ("wbp", "sirt", "tv", "network")
+VARIANTS = ("int8",)  # of the network's precision, which take as long again
 WEIGHTS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0)  # of the one that is chosen without the truth
 EMPTY_COUNTS = 0.05  # of a detector pixel that sees nothing
 
@@ -156,6 +158,8 @@ class Choice:
 def inferred(model: str, solver: str, measured: Any) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # notes on few counts, and of what stands in for a network
+        if solver in VARIANTS:
+            return semrt.infer(model, measured, solver="network", precision=solver)
         return semrt.infer(model if solver == "network" else "wedge", measured, solver=solver)
 
 
@@ -226,7 +230,13 @@ def line(mean: Score) -> str:
 
 @click.command(help=__doc__)
 @click.option("--part", "names", multiple=True, type=click.Choice(list(PARTS)), help="all of them by default")
-@click.option("--solver", "solvers", multiple=True, type=click.Choice(SOLVERS), help="all of them by default")
+@click.option(
+    "--solver",
+    "solvers",
+    multiple=True,
+    type=click.Choice((*SOLVERS, *VARIANTS)),
+    help=f"by default {', '.join(SOLVERS)}",
+)
 @click.option("--kind", "kinds", multiple=True, type=click.Choice(list(KINDS)), help="only this phantom; repeatable")
 @click.option("--network", "model", default="wedge", show_default=True, help="a model's name, or its folder")
 @click.option("--seed", default=0, show_default=True, help="of the phantoms; the network was chosen by those of seed 7")
