@@ -66,6 +66,16 @@ def test_dissimilarity_is_what_the_metric_leaves_of_one():
     np.testing.assert_allclose(found.T, [[0, 0], wanted], rtol=1e-6, atol=1e-12)
 
 
+def test_dissimilarity_does_not_lose_a_small_contrast_on_a_bright_background():
+    rng = np.random.default_rng(3)
+    target, other = (torch.from_numpy(rng.random((1, 1, 30, 25))) for _ in range(2))
+    found = {
+        kind: dissimilarity(other.to(kind) + 300, target.to(kind) + 300, torch.ones(1, dtype=kind)).item()
+        for kind in (torch.float32, torch.float64)
+    }
+    assert found[torch.float32] == pytest.approx(found[torch.float64], rel=1e-3)
+
+
 def test_likeness_is_won_over_the_best_rival_of_each_crop_and_losing_it_counts_twice():
     rng = np.random.default_rng(1)
     target = torch.from_numpy(rng.random((2, 1, 24, 24)))

@@ -148,10 +148,12 @@ def dissimilarity(predicted: Tensor, target: Tensor, data_range: Tensor, *, stri
         return _convolved(image, 5, 1.5, stride)
 
     scale = data_range[:, None, None, None]
-    x, y = predicted / scale, target / scale
+    middle = target.mean(dim=(2, 3), keepdim=True)  # far from zero, squares would leave nothing of a small variance
+    x, y = (predicted - middle) / scale, (target - middle) / scale
     mean_x, mean_y = smooth(x), smooth(y)
-    var_x, var_y = smooth(x * x) - mean_x.square(), smooth(y * y) - mean_y.square()
+    var_x, var_y = ((smooth(z * z) - mean.square()).clamp(min=0) for z, mean in ((x, mean_x), (y, mean_y)))
     covariance = smooth(x * y) - mean_x * mean_y
+    mean_x, mean_y = mean_x + middle / scale, mean_y + middle / scale
     c1, c2 = 0.01**2, 0.03**2
     similarity = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
     similarity = similarity / ((mean_x.square() + mean_y.square() + c1) * (var_x + var_y + c2))
