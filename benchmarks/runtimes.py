@@ -29,11 +29,12 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 from environment import describe_machine
+from model_tiles import tiles_of
 from stopwatch import Race, race, show
 
 from semrt import models
 from semrt.backends import open_session
-from semrt.models import Manifest, Reference
+from semrt.models import Manifest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -127,17 +128,6 @@ def openvino(onnx: bytes, manifest: Manifest, threads: int) -> dict[str, Run]:
         return np.array(request.infer({manifest.input: tiles})[manifest.output])  # a copy: the next run writes over it
 
     return {"OpenVINO": run}
-
-
-def tiles_of(name: str, n: int, side: int) -> Tensor:
-    """The model's test tensors, mirrored to n tiles of side², (n, c, side, side)."""
-    reference = Reference.read(models.find(name), Manifest.read(models.find(name)))
-    if reference is None:
-        raise click.ClickException(f"{name} has no test tensors; export it again")
-    repeated = reference.channels[np.arange(n) % len(reference.channels)]
-    missing = [max(0, side - there) for there in repeated.shape[-2:]]
-    padded = np.pad(repeated, ((0, 0), (0, 0), *((0, more) for more in missing)), mode="symmetric")
-    return np.ascontiguousarray(padded[..., :side, :side])
 
 
 def in_batches(run: Run, tiles: Tensor, size: int) -> Tensor:

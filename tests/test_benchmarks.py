@@ -17,6 +17,11 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
         ("engine.py", ("--quick", "--part", "overhead"), "gaps for cross-validation"),
         ("infill.py", ("--quick", "--count", "1", "--side", "96"), "90 % intervals"),
         ("infill_realism.py", ("--count", "1", "--side", "96"), "infill + noise"),
+        (
+            "devices.py",
+            ("--quick", "--model", "infill", "--device", "cpu", "--side", "64", "--batch", "2"),
+            "and 16 of them in one call",
+        ),
         ("endurance.py", ("--help",), "memory"),
         ("live.py", ("--help",), "--coverage"),
         ("scan_plan.py", ("--help",), "--dose"),
