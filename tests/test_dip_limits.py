@@ -53,6 +53,11 @@ def test_time_is_a_budget_that_is_kept():
     assert details(dip(scan_of(balls(32)), max_iterations=10**6, max_seconds=1e-9))["iterations"] == 1
 
 
+def test_a_time_without_end_is_no_limit_and_can_be_written_down():
+    made = details(dip(scan_of(balls(32)), max_iterations=3, max_seconds=float("inf")))
+    assert made["settings"]["max_seconds"] is None
+
+
 def test_a_fit_that_gains_nothing_more_ends_by_itself():
     noise = np.random.default_rng(0).standard_normal((40, 40))
     made = details(dip(scan_of(noise, 0.7, noise=0), max_iterations=100000))

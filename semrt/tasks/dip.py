@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
@@ -66,7 +67,8 @@ class DeepImagePrior:
         denoise: estimate visited pixels as well.
         Raises InvalidOption, DeviceUnavailable, OutOfMemory.
         """
-        budget = None if max_seconds is None else float(max_seconds)
+        # JSON, which the record is written in, knows no infinity.
+        budget = None if max_seconds in (None, math.inf) else float(max_seconds)
         settings = Settings(network, int(members), int(max_iterations), budget, int(seed), blend=bool(blend))
         # Read when torch is loaded: threads that spin while they wait for each other crawl where other software runs.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
