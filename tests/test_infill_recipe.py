@@ -45,6 +45,24 @@ def test_a_sample_of_infill_is_the_same_whoever_makes_it_and_looks_as_in_use():
     assert first.inputs[0][visited].std() == pytest.approx(1, rel=1e-3)
 
 
+def test_a_scan_that_missed_all_there_is_to_see_is_drawn_again(monkeypatch):
+    drawn = []
+
+    def nearly_flat(rng, shape):
+        image = np.full(shape, 0.5, np.float32) + 1e-6 * rng.standard_normal(shape, np.float32)
+        drawn.append(image)
+        if len(drawn) < 3:
+            image[0, 0] = 1  # where hardly any scan looks
+        return image
+
+    monkeypatch.setattr(sparse_scans, "COLUMNS_SHARE", 0)
+    monkeypatch.setattr(sparse_scans.micrographs, "draw", nearly_flat)
+    monkeypatch.setattr(sparse_scans.detector, "random_noise", lambda clean, rng: clean)
+    sample = small().sample_maker()(3)
+    assert np.abs(sample.target).max() < sparse_scans.MOST_SPREADS
+    assert len(drawn) == 3
+
+
 def test_the_first_guess_of_a_sample_estimates_its_target():
     samples = [small().sample_maker()(index) for index in range(12)]
     better = [gain_db(sample.inputs[FIRST_GUESS], 0 * sample.target[0], sample.target[0]) for sample in samples]

@@ -48,6 +48,8 @@ PATTERNS = {  # how often each is drawn; spirals are what fast scan coils do bes
 }
 COLUMNS_SHARE = 0.4  # of the procedural samples: atomic resolution, where all is in the lattice
 EXPOSED_SHARE = 0.15
+MOST_SPREADS = 1000
+"""A sample goes no further from its mean: a scan that missed all there is to see teaches nothing, but rules a step."""
 HELD_OUT_PATTERNS = ("archimedean", "ede-spiral", "jittered-grid", "random", "line-hop")
 HELD_OUT_COVERAGES = (1 / 10, 1 / 20, 1 / 40, 1 / 100)
 
@@ -71,6 +73,15 @@ class SparseScanMaker:
     def __call__(self, index: int) -> Sample:
         """Make sample `index`."""
         rng = np.random.default_rng((self.seed, index))
+        while True:
+            scan, clean, recorded = self._scan(rng)
+            mean, spread = standardisation(scan)
+            if np.abs(clean - mean).max() < MOST_SPREADS * spread:
+                break
+        return _realistic(scan, clean, recorded, seed=index) if self.realistic else _sample(scan, clean)
+
+    def _scan(self, rng: np.random.Generator) -> tuple[SparseScan, NDArray[np.float32], NDArray[np.float32]]:
+        """Draw a scan, what it shows without noise, and what was recorded of it."""
         shape = (self.side, self.side)
         if self.images and rng.random() < self.real_share:
             path = self.images[rng.integers(len(self.images))]
@@ -84,7 +95,7 @@ class SparseScanMaker:
             scan = partially_exposed(recorded, clean, exposure_of(visited, rng), rng)
         else:
             scan = SparseScan(recorded, visited)
-        return _realistic(scan, clean, recorded, seed=index) if self.realistic else _sample(scan, clean)
+        return scan, clean, recorded
 
 
 @dataclass(frozen=True, eq=False)
