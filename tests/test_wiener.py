@@ -13,7 +13,7 @@ from semrt.metrics import psnr
 from semrt.tasks.kriging import Validation, classical_estimate
 from semrt.tasks.learnt_spectrum import DOUBT, _relearnt, learnt_estimate
 from semrt.tasks.sampled_field import SampledField, SpectralGrid
-from semrt.tasks.wiener import OVERLAP, PIECE, Wiener, _joined, _piece_side, wiener_estimate
+from semrt.tasks.wiener import OVERLAP, PIECE, Wiener, _convinces, _joined, _piece_side, wiener_estimate
 
 
 def lattice(shape, *, period=9.0, turned=0.3):
@@ -137,6 +137,23 @@ def test_all_samples_of_a_cell_are_one_piece_of_evidence():
     assert validation.advantage(other) == pytest.approx((13 + 6 - 10) / np.sqrt(13**2 + 6**2 + 10**2))
     assert validation.mean_square_error() == pytest.approx((2 * 9 + 4 * 4) / 6)
     assert validation.misfit() == pytest.approx(np.sqrt((2 * 9 + 4 * 4) / 6 / 4))
+
+
+@pytest.mark.parametrize(
+    ("errors", "convinced"),
+    [
+        ([0.9] * 9, True),  # 3 standard errors
+        ([0.9] * 3, False),  # 1.7, but hardly better
+        ([0.8] * 3, True),  # 1.7, and plainly better
+        ([0.1, 1.0, 1.1], False),  # 0.8 standard errors, however much better
+        ([1.1] * 9, False),
+    ],
+)
+def test_few_cells_convince_where_the_error_falls_plainly_and_many_where_it_falls_at_all(errors, convinced):
+    n = len(errors)
+    nothing, truth = np.zeros((1, 1), bool), np.zeros(n, np.float32)
+    validation = Validation(nothing, nothing, np.arange(n), truth, np.ones(n, np.float32), np.ones(n, np.float32))
+    assert _convinces(validation, np.array(errors, np.float32)) == convinced
 
 
 @pytest.mark.parametrize("side", [1, 500, 640, 641, 700, 1000, 2048, 8192])

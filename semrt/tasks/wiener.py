@@ -139,12 +139,18 @@ def _joined(
     predicted = learnt.predicted[validation.held_out]
     share = _best_share(validation, predicted)
     mixed = validation.predicted + share * (predicted - validation.predicted)
-    joined = replace(validation, predicted=mixed)
-    after, advantage = joined.mean_square_error(), validation.advantage(mixed)
-    if not (advantage > DECISIVE or (advantage > LIKELY and after < PLAIN * before)):
+    if not _convinces(validation, mixed):
         return unchanged
-    factor = float(np.sqrt(after / before))
+    joined = replace(validation, predicted=mixed)
+    factor = float(np.sqrt(joined.mean_square_error() / before))
     return _Piece(share * (learnt.estimate - guess), factor, joined.misfit() / factor, unchanged.n)
+
+
+def _convinces(validation: Validation, other: NDArray[np.float32]) -> bool:
+    """Whether another estimate of the held-out samples, (n,), is better by more than chance may make it."""
+    advantage = validation.advantage(other)
+    after = replace(validation, predicted=other).mean_square_error()
+    return advantage > DECISIVE or (advantage > LIKELY and after < PLAIN * validation.mean_square_error())
 
 
 def _best_share(validation: Validation, other: NDArray[np.float32]) -> np.float32:
