@@ -89,6 +89,18 @@ class TestTheShippedModel:
         assert manifest.domain["coverage"][0] <= 1 / 100 < 1 / 10 <= manifest.domain["coverage"][1]
         assert "Licence" in (folder / "CARD.md").read_text(encoding="utf-8")
 
+    @pytest.mark.parametrize("model", ["infill", "infill-adversarial"])
+    def test_says_whether_a_lattice_was_continued(self, model):
+        y, x = np.indices((128, 128))
+        lattice = np.cos(2 * np.pi * x / 11) + np.cos(2 * np.pi * y / 13)
+        visited = scan.generate("random", lattice.shape, 1 / 20, seed=1).visited
+        first_guesses = []
+        for image in (lattice, (x + y) / 64):
+            recorded = image + 0.2 * np.random.default_rng(2).standard_normal(image.shape)
+            made = semrt.infer(model, SparseScan(recorded, visited), device="cpu")
+            first_guesses.append(made.provenance["details"]["first_guess"])
+        assert first_guesses == ["learnt spectrum", "kriging"]
+
     def test_keeps_absolute_intensity(self):
         sparse, _ = simulated_scan(4, 128, "archimedean", 1 / 20)
         one = semrt.infer("infill", sparse, device="cpu").intensity

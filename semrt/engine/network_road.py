@@ -110,7 +110,9 @@ class NetworkRoad:
         if state.stand_in is not None:
             return state
         with clock(state, "prepare"):
-            keywords = chosen_for(self.task.prepare, self.options, n_threads=self.threads, progress=progress)
+            keywords = chosen_for(
+                self.task.prepare, self.options, n_threads=self.threads, progress=progress, told=state.told
+            )
             return replace(state, prepared=self.task.prepare(measured, **keywords))
 
     @property
@@ -165,9 +167,8 @@ class NetworkRoad:
         if state.stand_in is not None:
             return state.stand_in.label(state, fallback=state.fallback)
         with clock(state, "finish"):
-            keywords = chosen_for(
-                self.task.finish, self.options, n_threads=self.threads, domain=self.session.manifest.domain
-            )
+            given = {"n_threads": self.threads, "domain": self.session.manifest.domain, "told": state.told}
+            keywords = chosen_for(self.task.finish, self.options, **given)
             result = self.task.finish(state.predicted, state.prepared, state.measured, **keywords)
         assert state.size is not None  # it has been run
         layout = self._layout(state.prepared.shape[-2:], state.size.tile)

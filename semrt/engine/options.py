@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["GIVEN", "check_options", "chosen_for", "takes"]
 
-GIVEN = frozenset({"n_threads", "device", "progress", "checkpoint", "domain"})
+GIVEN = frozenset({"n_threads", "device", "progress", "checkpoint", "domain", "told"})
 """Keywords that the engine gives to those functions that name them; no options."""
 _KINDS = {"bool": "true or false", "int": "a whole number", "float": "a number", "str": "a word", "None": "none"}
 

@@ -31,7 +31,7 @@ class State:
 
     fallback: what the provenance will say of what runs instead of the network.  stand_in: that which does.
     prepared: (c, ny, nx) float32, or (n, c, ny, nx) of a stack, before the network.  predicted: (k, ny, nx) float32,
-    or (n, k, ny, nx), after it.
+    or (n, k, ny, nx), after it.  told: what preparing has to say to finishing.
     size: of the tiles and batches that the network ran with.  notes: lines for the reader of the result.
     seconds: stop -> time [s].
     """
@@ -45,6 +45,7 @@ class State:
     notes: tuple[str, ...] = ()
     result: Any = None
     seconds: dict[str, float] = field(default_factory=dict)
+    told: dict[str, Any] = field(default_factory=dict)
 
 
 class Road(Protocol):

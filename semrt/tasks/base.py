@@ -75,8 +75,8 @@ class NetworkTask(Protocol):
     """A task around a network: what goes in, what comes out; it knows no backend and no tiles.
 
     Options are the keyword-only parameters of prepare and finish; the engine refuses others. No options, but given by
-    the engine to a function that names them, are n_threads and domain, that of the model's manifest. It may say what it
-    `gives` and its `solvers`, as a Solver may.
+    the engine to a function that names them, are n_threads, domain, that of the model's manifest, and told, a dict that
+    prepare may write into what finish shall know. It may say what it `gives` and its `solvers`, as a Solver may.
 
     One attribute says what the network's output is for, where that is no image; read it with measure_of:
 

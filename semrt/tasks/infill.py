@@ -56,10 +56,14 @@ class Infill:
     output_channels = OUTPUT_CHANNELS
     fallbacks: Mapping[str, str] = {"dip": "dip", "classical": "wiener"}
 
-    def prepare(self, measured: SparseScan, *, n_threads: int | None = None) -> NDArray[np.float32]:
-        """The network's input, (c, ny, nx) in the order of INPUT_CHANNELS."""
+    def prepare(
+        self, measured: SparseScan, *, n_threads: int | None = None, told: dict[str, Any] | None = None
+    ) -> NDArray[np.float32]:
+        """The network's input, (c, ny, nx) in the order of INPUT_CHANNELS.  told: gets what the first guess is."""
         mean, spread = standardisation(measured)
         classical = wiener_estimate(measured, n_threads=n_threads)
+        if told is not None:
+            told["first_guess"] = classical.method
         scale = np.float32(1 / spread)
         prepared = np.empty((len(INPUT_CHANNELS), *measured.shape), np.float32)
         channel = dict(zip(INPUT_CHANNELS, prepared, strict=True))
@@ -83,18 +87,21 @@ class Infill:
         *,
         denoise: bool = False,
         domain: Mapping[str, Any] | None = None,
+        told: Mapping[str, Any] | None = None,
     ) -> Micrograph:
         """Turn estimate and error, (2, ny, nx) and standardised, back into intensities; say what is strange about it.
 
-        Its provenance has the traits of the scan, and in its notes those that training never saw.
+        Its provenance has the traits of the scan, in its notes those that training never saw, and what was told: that
+        the first guess was a learnt spectrum means that a lattice, if there is one, was continued between the samples.
         """
         mean, spread = standardisation(measured)
         estimate = predicted[0] * np.float32(spread) + np.float32(mean)
         error = predicted[1] * np.float32(spread)
         completed = complete(measured, estimate, error, float(prepared[NOISE, 0, 0]) * spread, denoise=denoise)
         traits = traits_of(dict(zip(self.input_channels, prepared, strict=True)))
-        told: dict[str, Any] = {"traits": traits, "notes": strangeness(traits, (domain or {}).get("familiar", {}))}
-        return replace(completed, provenance=told | exposure_told(measured))
+        notes = strangeness(traits, (domain or {}).get("familiar", {}))
+        details: dict[str, Any] = {"traits": traits, **(told or {}), "notes": notes, **exposure_told(measured)}
+        return replace(completed, provenance=details)
 
     def outside_domain(
         self, measured: SparseScan, domain: Mapping[str, Any], *, n_threads: int | None = None

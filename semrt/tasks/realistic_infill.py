@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,13 +28,21 @@ class RealisticInfill(Infill):
 
     input_channels = INPUT_CHANNELS
 
-    def prepare(self, measured: SparseScan, *, seed: int = 0, n_threads: int | None = None) -> NDArray[np.float32]:
+    def prepare(
+        self,
+        measured: SparseScan,
+        *,
+        seed: int = 0,
+        n_threads: int | None = None,
+        told: dict[str, Any] | None = None,
+    ) -> NDArray[np.float32]:
         """The network's input, (c, ny, nx) in the order of INPUT_CHANNELS.
 
-        seed: of the random numbers; another one gives other noise.  Raises InvalidOption for one below zero.
+        seed: of the random numbers; another one gives other noise.  told: see Infill.
+        Raises InvalidOption for a seed below zero.
         """
         if seed < 0:
             raise InvalidOption(f"seed: expected zero or above, got {seed}")
-        known = super().prepare(measured, n_threads=n_threads)
+        known = super().prepare(measured, n_threads=n_threads, told=told)
         random = np.random.default_rng(seed).standard_normal((1, *measured.shape), dtype=np.float32)
         return np.concatenate((known, random))
