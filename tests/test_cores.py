@@ -2,10 +2,11 @@
 
 import os
 
+import cv2
 import pytest
 
 from semrt.backends import cores
-from semrt.kernels import _threads, cpu_quota, thread_count
+from semrt.kernels import _threads, cpu_quota, opencv_threads, thread_count
 
 
 def system(folder, groups, **files):
@@ -57,3 +58,22 @@ def test_threads_are_as_few_as_the_quota_but_never_more_than_the_cores(monkeypat
         assert thread_count(7) == 7
         monkeypatch.setattr(cores, "cpu_quota", lambda quota=quota: quota)
         assert cores.physical_cores(cores.Path("/nowhere")) == wanted
+
+
+def test_opencv_has_its_own_number_of_threads_again_in_whatever_order_its_borrowers_end():
+    before = cv2.getNumThreads()
+    try:
+        cv2.setNumThreads(2)
+        first, second = opencv_threads(1), opencv_threads(3)
+        first.__enter__()
+        assert cv2.getNumThreads() == 1
+        second.__enter__()
+        assert cv2.getNumThreads() == 3
+        first.__exit__(None, None, None)
+        second.__exit__(None, None, None)
+        assert cv2.getNumThreads() == 2
+        with pytest.raises(ZeroDivisionError), opencv_threads(1):
+            raise ZeroDivisionError
+        assert cv2.getNumThreads() == 2
+    finally:
+        cv2.setNumThreads(before)

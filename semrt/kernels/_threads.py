@@ -7,6 +7,7 @@ import os
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -26,17 +27,34 @@ def thread_count(n_threads: int | None = None) -> int:
     return max(1, cores if quota is None else min(cores, quota))
 
 
+class _Borrowed:
+    """OpenCV's number of threads, which is one for the process, and how many are using another one just now."""
+
+    lock = Lock()
+    users = 0
+    before = 0
+
+
 @contextmanager
 def opencv_threads(n_threads: int | None = None) -> Iterator[None]:
-    """OpenCV with so many threads, as thread_count has it; its number is one for the process."""
+    """OpenCV with so many threads, as thread_count has it; where several ask at once, the last one decides.
+
+    Its own number comes back with the last of them, in whatever order they end.
+    """
     import cv2
 
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(thread_count(n_threads))
+    with _Borrowed.lock:
+        if _Borrowed.users == 0:
+            _Borrowed.before = cv2.getNumThreads()
+        _Borrowed.users += 1
+        cv2.setNumThreads(thread_count(n_threads))
     try:
         yield
     finally:
-        cv2.setNumThreads(before)
+        with _Borrowed.lock:
+            _Borrowed.users -= 1
+            if _Borrowed.users == 0:
+                cv2.setNumThreads(_Borrowed.before)
 
 
 @cache
