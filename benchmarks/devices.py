@@ -7,10 +7,11 @@
 Latency: one call of so many tiles, in memory, on the model's own test tensors, mirrored to their size. Throughput: a
 call of eight times as many, whose copies overlap with computing where the device can do both. Contenders take turns;
 the ratio is the median over the rounds of how many times as long as the first one it took. Then, beside each: tiles
-a second; the share of the time that went to the device, to computing and back, by its clock; the share of the
-arithmetic that the device is capable of, as measured by a product of two matrices of 4096² in the same precision; and
-how far the result is from the first one's, relative root mean square. Torch counts multiplications and has the
-product: without it there are no shares. "torch eager" launches each operation by itself, as a script would.
+a second; the share of the time that went to the device, to computing and back, each step waited for; the share of the
+arithmetic that the device is capable of, as measured by a product of two matrices of 4096² in the same precision (on a
+processor in float32, which fp16 is computed in there); and how far the result is from the first one's, relative root
+mean square. Torch counts multiplications and has the product: without it there are no shares. "torch eager" launches
+each operation by itself, as a script would.
 
 A TensorRT engine has tiles of one size, by default the model's own: --side that, or build one for the size asked for.
 """
@@ -140,9 +141,15 @@ def peak(device: str, precision: str, threads: int | None) -> float | None:
 
 
 def measured(
-    name: str, side: int, batch: int, racing: dict[str, tuple[Run, Any]], peaks: dict[str, float | None], quick: bool
+    name: str,
+    side: int,
+    batch: int,
+    racing: dict[str, tuple[Run, Any]],
+    work: float | None,
+    peaks: dict[str, float | None],
+    quick: bool,
 ) -> dict[str, Any]:
-    """A race of all contenders at one size, printed."""
+    """A race of all contenders at one size, printed.  work: multiplications of a pixel."""
     tiles = tiles_of(name, batch, side)
     fit = {}
     for title, (run, session) in racing.items():
@@ -156,7 +163,6 @@ def measured(
     limits = {"rounds": 5 if quick else 15, "at_most": 10 if quick else 60}
     label = f"{name} {Manifest.read(models.find(name)).version}, {batch} of {side}² a call"
     run = race(label, {title: partial(call, tiles) for title, (call, _) in fit.items()}, **limits)
-    work = multiplications(name)
     exact = next(iter(run.results.values()))
     told: dict[str, dict[str, Any]] = {}
     for title, (call, session) in fit.items():
@@ -216,6 +222,11 @@ def main(
     json_path: Path | None,
 ) -> None:
     """Race the devices on each model, side and batch, and print the figures as they come."""
+    for name in names:
+        try:
+            models.find(name)
+        except SemrtError as error:
+            raise click.ClickException(str(error)) from error
     machine = describe_machine()
     click.echo(json.dumps(machine))
     figures = []
@@ -223,7 +234,10 @@ def main(
         found = list(contenders(name, devices or DEVICES, threads))
         racing = {f"{device} {precision}": (run, session) for device, precision, run, session in found}
         peaks = {f"{device} {precision}": peak(device, precision, threads) for device, precision, *_ in found}
-        figures += [measured(name, side, batch, racing, peaks, quick) for side in sides for batch in batches if racing]
+        work = multiplications(name)
+        figures += [
+            measured(name, side, batch, racing, work, peaks, quick) for side in sides for batch in batches if racing
+        ]
         for _, session in racing.values():
             if session is not None:
                 session.close()

@@ -1,4 +1,8 @@
-"""How long a card takes to fetch a batch, to compute and to send the result, by its own clock."""
+"""How long a card takes to fetch a batch, to compute and to send the result.
+
+By its own clock, where its runtime marks the time there (TensorRT, torch); else by that of the host, which waits for
+each step (ONNX Runtime).
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,7 @@ _adding = threading.Lock()
 
 @runtime_checkable
 class KeepsTime(Protocol):
-    """What a session has besides, whose device keeps time.
+    """What a session has besides, whose device can be clocked.
 
     spans: None; or where each run adds the seconds of each of SPANS that it knows of. Runs at the same time add up too.
     """

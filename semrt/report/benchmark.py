@@ -233,7 +233,7 @@ def _latency(
 def _device_stops(
     contender: Contender, opened: Session | Solver, measured: Any, stops: Mapping[str, Latency]
 ) -> dict[str, Latency]:
-    """What the device did within the network's time, by its own clock; on the processor, all of that is computing."""
+    """What the device did within the network's time; on the processor, all of that is computing."""
     if not isinstance(opened, Session) or "network" not in stops:
         return {}
     if opened.device.endswith("cpu"):  # torch:cpu too
