@@ -16,6 +16,7 @@ from semrt_export.data import real_images, sparse_scans
 from semrt_export.data.pool import SamplePool
 from semrt_export.data.sparse_scans import SparseScanMaker
 from semrt_export.evaluate import gain_db
+from semrt_export.losses import cautious_likeness
 from semrt_export.recipes.infill import InfillRecipe
 from semrt_export.run_folder import RunFolder
 from semrt_export.schedule import Budget, Schedule
@@ -88,6 +89,18 @@ def test_the_first_guess_itself_gains_nothing_and_is_not_published():
     assert all(row["over_best_classical_db"]["mean"] <= 0 for row in evaluation.table)
     assert all(row["likeness_db"]["mean"] <= 0 for row in evaluation.table)
     assert "line-hop" in recipe.objection(evaluation)
+
+
+def test_the_loss_has_as_much_of_the_likeness_as_it_is_told():
+    sample = small().sample_maker()(0)
+    inputs, target = (torch.from_numpy(np.array(part[None], np.float32)) for part in sample)
+    predicted = torch.cat((0.5 * target, torch.ones_like(target)), dim=1)
+    none, half, whole = (small(likeness_weight=w).loss(predicted, inputs, target).item() for w in (0.0, 0.5, 1.0))
+    assert half - none == pytest.approx((whole - none) / 2, rel=1e-3)
+    guess, smooth = (inputs[:, [channel]] for channel in (FIRST_GUESS, INPUT_CHANNELS.index("smooth_guess")))
+    likeness = cautious_likeness(predicted[:, :1], (guess, guess + smooth), target).item()
+    assert whole - none == pytest.approx(likeness, rel=1e-3)
+    assert abs(likeness) > 0.1
 
 
 def test_a_perfect_estimate_gains_in_every_row_and_may_be_published():

@@ -108,14 +108,14 @@ def test_memory_is_asked_for_once_for_each_shape_and_lane(box):
 
 
 def test_a_clocked_run_gives_the_same_numbers_and_the_seconds_of_each_step(box):
-    tiles = tiles_of(11)
+    tiles, others = tiles_of(11), tiles_of(11, seed=1)
     with open_session(box, "cpu", threads=1) as session:
-        wanted = bind(session).run(tiles)
+        wanted, wanted_of_others = (bind(session).run(each) for each in (tiles, others))
         with device_spans(session) as spans:
             np.testing.assert_array_equal(session.run(tiles), wanted)
         assert list(spans) == list(SPANS)
         assert all(seconds > 0 for seconds in spans.values())
-        np.testing.assert_array_equal(session.run(tiles), wanted)  # the output is bound to this side again
+        np.testing.assert_array_equal(session.run(others), wanted_of_others)  # the output comes to this side again
 
 
 def test_where_the_memory_of_a_card_cannot_be_reached_nothing_is_clocked(box):
