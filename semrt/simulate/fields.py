@@ -72,7 +72,9 @@ def smooth(rng: np.random.Generator, shape: Shape, wavelength: float) -> Plane:
     knots = rng.standard_normal((int(ny / step) + 5, int(nx / step) + 5), dtype=np.float32)
     by = _spline(ny, knots.shape[0], step, 1 + rng.random())
     bx = _spline(nx, knots.shape[1], step, 1 + rng.random())
-    return np.asarray((by @ knots) @ bx.T / (151 / 315), np.float32)  # 151/315: mean square of the spline's weights
+    with np.errstate(invalid="ignore"):  # OpenBLAS at times works on memory beyond a matrix, and numpy sees its NaN
+        drawn = (by @ knots) @ bx.T
+    return np.asarray(drawn / (151 / 315), np.float32)  # 151/315: mean square of the spline's weights
 
 
 def power_law(

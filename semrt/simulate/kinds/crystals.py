@@ -1,4 +1,4 @@
-"""Crystals and films: atomic columns, moiré, thickness fringes, bend contours, layers, flakes, nearly flat fields."""
+"""Crystals and films: columns, moiré, fringes, bend contours, layers, flakes, outlines, nearly flat fields."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from semrt.simulate.fields import (
 )
 from semrt.simulate.shapes import cells, cover, polygon, window
 
-__all__ = ["contours", "flakes", "flat", "lattice", "layers"]
+__all__ = ["contours", "flakes", "flat", "lattice", "layers", "outlines"]
 
 
 def lattice(rng: np.random.Generator, shape: Shape) -> Plane:
@@ -134,6 +134,22 @@ def flat(rng: np.random.Generator, shape: Shape) -> Plane:
         if w is not None:
             image[w.at] += rng.uniform(-0.5, 0.5) * np.exp((w.y * w.y + w.x * w.x) * (-0.5 / r**2))
     return np.asarray(np.clip(image, 0, 1), np.float32)
+
+
+def outlines(rng: np.random.Generator, shape: Shape) -> Plane:
+    """A few large even areas within straight and round edges: a crystal before vacuum, an aperture, a detector."""
+    extent = max(shape)
+    image = np.full(shape, rng.random(), np.float32)
+    for _ in range(int(rng.integers(1, 6))):
+        y, x = coordinates(rng, shape)
+        half_plane, radius = x + rng.uniform(-0.3, 0.3) * extent, np.hypot(y, x)
+        corner = np.maximum(x, math.cos(turn := rng.uniform(0.4, 2.7)) * x + math.sin(turn) * y)
+        disk = radius - log_uniform(rng, 0.08, 0.8) * extent
+        ring = np.abs(disk) - log_uniform(rng, 0.01, 0.2) * extent
+        distance = (half_plane, corner, disk, ring, np.maximum(ring, corner))[int(rng.integers(5))]
+        tone = rng.random() + choice(rng, 0, 0, rng.uniform(-0.5, 0.5)) / extent * y  # at times wedge-shaped
+        image += cover(distance, log_uniform(rng, 1.2, 0.05 * extent + 2)) * (tone - image)
+    return stretched(image + choice(rng, 0, 1) * texture(rng, shape, 0.05))
 
 
 def _columns(rng: np.random.Generator, y: Plane, x: Plane, spacing: float) -> Plane:
