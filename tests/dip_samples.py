@@ -30,8 +30,8 @@ def details(result):
     return result.provenance["details"]
 
 
-def kriged(scan):
-    return semrt.infer("kriging", scan, threads=1)
+def classical(scan):
+    return semrt.infer("wiener", scan, threads=1)
 
 
 def raising_after(calls, error):

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import semrt
-from dip_samples import balls, details, dip, interrupted, kriged, raising_after, scan_of
+from dip_samples import balls, classical, details, dip, interrupted, raising_after, scan_of
 from semrt.data import SparseScan
 from semrt.deep_image_prior import reconstruct
 from semrt.errors import DeviceUnavailable, InvalidOption, MissingDependency
@@ -87,7 +87,7 @@ def test_interrupted_before_anything_was_fitted_it_gives_the_classical_estimate(
     scan = scan_of(balls(32))
     progress, _ = raising_after(1, interrupted)
     result = dip(scan, progress=progress)
-    np.testing.assert_allclose(result.intensity, kriged(scan).intensity, atol=1e-6)
+    np.testing.assert_allclose(result.intensity, classical(scan).intensity, atol=1e-6)
     assert (details(result)["stopped"], details(result)["iterations"]) == ("interrupted", 0)
 
 
@@ -129,7 +129,7 @@ def test_a_piece_without_any_sample_is_left_to_the_classical_estimate():
     scan = SparseScan(scan.intensity, visited)
     result = dip(scan)
     assert np.isfinite(result.intensity).all()
-    np.testing.assert_allclose(result.intensity[50:, :30], kriged(scan).intensity[50:, :30], atol=1e-5)
+    np.testing.assert_allclose(result.intensity[50:, :30], classical(scan).intensity[50:, :30], atol=1e-5)
     made = details(result)
     assert made["stopped"] == "iterations"  # which tells more than that a piece had too few samples
     assert [iteration for iteration, _ in made["loss"]] == [10, 12]

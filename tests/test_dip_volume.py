@@ -131,14 +131,14 @@ def test_progress_goes_through_all_slices():
     assert told[-1][2].startswith("iteration (slice 4 of 4), loss ")
 
 
-def test_an_interrupted_volume_says_what_was_only_kriged(stopped):
+def test_an_interrupted_volume_says_what_no_network_saw(stopped):
     result, _ = stopped
     assert result.provenance["interrupted"] is True
     made = details(result)
     assert (made["stopped"], made["interrupted_at_slice"]) == ("interrupted", 2)
     reasons = [of_slice["stopped"] for of_slice in made["slices"]]
     assert reasons == ["iterations", "iterations", "interrupted", "not begun"]
-    last = semrt.infer("kriging", stack().slices[3], threads=1)
+    last = semrt.infer("wiener", stack().slices[3], threads=1)
     np.testing.assert_array_equal(result.intensity[3], last.intensity)
     np.testing.assert_array_equal(result.error[3], last.error)
 

@@ -107,7 +107,7 @@ def reconstruct(
             own = replace(settings, max_seconds=share)
             fits.append(fit(piece, own, begun, (*seed, k), watch_piece))
         except (torch.OutOfMemoryError, MemoryError) as error:
-            raise OutOfMemory(str(device), "crop the scan, or use semrt infer kriging") from error
+            raise OutOfMemory(str(device), "crop the scan, or use semrt infer wiener") from error
     whole = fits[0] if n == 1 else _together(shape, windows, fits)
     return Fits(whole, [piece.members for piece in fits])
 

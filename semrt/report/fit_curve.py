@@ -35,7 +35,7 @@ def fit_curve(details: Mapping[str, Any]) -> Panel | None:
     high = max(float(np.quantile(errors, 0.9)), 1.2 * classical if np.isfinite(classical) else 0.0)
     plot = _Plot((float(iterations[0]), float(iterations[-1])), (0.9 * float(errors.min()), high))
     if np.isfinite(classical):
-        plot.level(classical, AMBER, "kriging")
+        plot.level(classical, AMBER, details.get("classical_method", "classical estimate"))
     plot.curve(iterations, errors)
     plot.stop(float(details["iterations"]))
     seed = details["settings"]["seed"] if "settings" in details else "?"

@@ -18,7 +18,8 @@ from semrt.deep_image_prior.settings import Settings
 from semrt.kernels import fit_variogram, krige, mask_statistics, natural_neighbour
 from semrt.tasks.exposure import exposure_told, sample_values
 from semrt.tasks.infill import standardisation
-from semrt.tasks.kriging import SMOOTHING, ClassicalEstimate, classical_estimate, complete
+from semrt.tasks.kriging import SMOOTHING, ClassicalEstimate, complete
+from semrt.tasks.wiener import wiener_estimate
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,7 +64,7 @@ class DeepImagePrior:
 
         network: conv-decoder, deep-decoder, hour-glass or skip.  members: how many are fitted and averaged.
         max_iterations: of each.  max_seconds: of a scan, or of each slice.  seed: of all random numbers.
-        blend: mix with kriging as held-out samples ask for; without, no classical estimate is looked at.
+        blend: mix with what `wiener` makes of them as held-out samples ask for; without, it is not looked at.
         denoise: estimate visited pixels as well.
         Raises InvalidOption, DeviceUnavailable, OutOfMemory.
         """
@@ -97,7 +98,7 @@ class _Run:
         return Micrograph(done.intensity, scan.pixel_size, done.error, scan.metadata, told)
 
     def volume(self, stack: SparseVolume, folder: Path | None) -> Volume:
-        """All slices; one that is interrupted is followed by those that kriging alone makes."""
+        """All slices; one that is interrupted is followed by those that `wiener` alone makes."""
         from semrt.deep_image_prior.checkpoint import Checkpoint
 
         slices = stack.slices
@@ -140,7 +141,7 @@ class _Run:
         if scan.visited.all() and not self.denoise and scan.exposure is None:
             return replace(self._classical(scan), told={"stopped": "nothing was left to infer"})
         mean, spread = scale
-        classical = classical_estimate(scan, n_threads=self.n_threads)
+        classical = wiener_estimate(scan, n_threads=self.n_threads)
         fields = _Fields(scan, classical, mean, spread, self.n_threads)
         of_slice = f" (slice {z + 1} of {n})" if n > 1 else ""
 
@@ -161,7 +162,7 @@ class _Run:
         return _Slice(made.intensity, cast("NDArray[np.float32]", made.error), told, fits.members)
 
     def _classical(self, scan: SparseScan) -> _Slice:
-        classical = classical_estimate(scan, n_threads=self.n_threads)
+        classical = wiener_estimate(scan, n_threads=self.n_threads)
         noise = float(np.sqrt(classical.variogram.nugget))
         made = complete(scan, classical.estimate, classical.error, noise, denoise=self.denoise)
         return _Slice(made.intensity, cast("NDArray[np.float32]", made.error), {"stopped": "not begun"}, None)
@@ -216,8 +217,11 @@ class _Fields:
 
         def estimated(kept: NDArray[np.bool_]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
             estimate, variance = krige(values, kept, variogram, exposure=exposure, n_threads=self.n_threads)
-            if self.classical.method != "kriging":
+            if self.classical.method == "natural neighbour":
                 estimate = natural_neighbour(values * kept, kept, smooth=SMOOTHING, n_threads=self.n_threads)
+            elif self.classical.method == "learnt spectrum":
+                part = SparseScan(self.scan.intensity[window], kept, exposure=exposure)
+                estimate = wiener_estimate(part, n_threads=self.n_threads).estimate
             return self._scaled(estimate), (np.sqrt(variance) / self.spread).astype(np.float32)
 
         def unexplained(residual: NDArray[np.float32], kept: NDArray[np.bool_]) -> NDArray[np.float32]:
