@@ -104,9 +104,8 @@ class Averaging(Deviation):
 
 
 @pytest.fixture
-def box(tmp_path, monkeypatch):
+def box(tmp_path, monkeypatch, engine_cache):
     """A model of the mean of 3 x 3 px, and a folder for its engine."""
-    monkeypatch.setenv("SEMRT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setitem(TASKS, "averaging", f"{__name__}:Averaging")
     return box_model(tmp_path / "box", task="averaging")
 

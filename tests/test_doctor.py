@@ -120,13 +120,12 @@ def test_a_shipped_model_that_is_damaged_is_mended_by_installing_again(tmp_path,
         assert found.cure.startswith(cure)
 
 
+@pytest.mark.usefixtures("engine_cache", "standin")
 def test_an_engine_that_was_built_is_opened_and_run(tmp_path, monkeypatch):
     from semrt import models
-    from standin_toolchain import Standin, box_model, build, install
+    from standin_toolchain import box_model, build
 
-    monkeypatch.setenv("SEMRT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(models, "available", lambda: {"box": tmp_path / "box"})
-    install(monkeypatch, Standin())
     build(box_model(tmp_path / "box"))
     lines = run("doctor").stdout.splitlines()
     (line,) = (line for line in lines if "device tensorrt" in line)

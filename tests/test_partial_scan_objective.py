@@ -1,7 +1,6 @@
 """What the published network for partial scans learns from, alone and in the training loop."""
 
-import signal
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -15,7 +14,7 @@ from semrt_export.recipes.published_infill import AdversarialInfillRecipe
 from semrt_export.run_folder import RunFolder, load, save
 from semrt_export.schedule import Budget
 from semrt_export.train import train
-from toy_recipe import ToyRecipe
+from toy_recipe import PressesCtrlC, ToyRecipe
 
 PLAIN, ADVERSARIAL = "infill-published", "infill-published-adversarial"
 SMALL = {"width": 1 / 32, "side": 96, "pool_size": 8, "held_out_draws": 2}
@@ -104,20 +103,8 @@ def test_the_opponent_learns_only_after_the_network_and_to_tell_truth_from_what_
 
 
 @dataclass(frozen=True)
-class Interrupted(AdversarialInfillRecipe):
-    """Someone presses Ctrl-C at the `interrupt_at`th sample."""
-
-    interrupt_at: int = -1
-    drawn: list = field(default_factory=list, compare=False)
-
-    def options(self):
-        return {name: value for name, value in super().options().items() if name not in ("interrupt_at", "drawn")}
-
-    def augment(self, sample, rng):
-        self.drawn.append(0)
-        if len(self.drawn) == self.interrupt_at:
-            signal.raise_signal(signal.SIGINT)
-        return super().augment(sample, rng)
+class Interrupted(PressesCtrlC, AdversarialInfillRecipe):
+    pass
 
 
 def trained(folder, recipe, steps, **options):

@@ -24,18 +24,12 @@ from semrt.tiling import padded_length
 from semrt_export import recipes
 from semrt_export.cli import train as train_command
 from semrt_export.data.pool import SamplePool
-from semrt_export.publish import publish
 from semrt_export.recipes.published_infill import PublishedInfillRecipe
-from semrt_export.run_folder import RunFolder, load
-from semrt_export.schedule import Budget
-from semrt_export.train import train
+from semrt_export.run_folder import RunFolder
+from trained_models import trained_in_two_steps
 
 NAMES = ("infill-published", "infill-published-adversarial")
 SMALL = {"width": 1 / 32, "side": 96, "pool_size": 8, "held_out_draws": 2}
-
-
-def quiet(_line):
-    pass
 
 
 def small(name="infill-published", **options):
@@ -245,16 +239,7 @@ def made(tmp_path_factory):
 
     @cache
     def of(name):
-        folder = tmp_path_factory.mktemp(name)
-        recipe = small(name)
-        list(SamplePool(folder / "run" / "pool", 8).fill(recipe.sample_maker(), 8))
-        train(recipe, folder / "run", budget=Budget(steps=2), workers=0, threads=1, report=quiet)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(PublishedInfillRecipe, "objection", lambda *_: None)  # two steps teach nothing
-            publish(folder / "run", folder / "model", threads=1, report=quiet)
-        network = recipe.network().eval()
-        network.load_state_dict(load(RunFolder(folder / "run").best)["network"])
-        return folder / "model", network
+        return trained_in_two_steps(small(name), tmp_path_factory.mktemp(name))
 
     return of
 

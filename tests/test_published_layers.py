@@ -30,11 +30,11 @@ from semrt_export import recipes
 from semrt_export.cli import train as train_command
 from semrt_export.data.pool import SamplePool
 from semrt_export.data.published_layers import layer_scores, voxel_labels
-from semrt_export.publish import publish
-from semrt_export.recipes.published_layers import AS_PUBLISHED, PublishedLayersRecipe
-from semrt_export.run_folder import RunFolder, load
+from semrt_export.recipes.published_layers import AS_PUBLISHED
+from semrt_export.run_folder import RunFolder
 from semrt_export.schedule import Budget
 from semrt_export.train import train
+from trained_models import trained_in_two_steps
 
 THICKNESS = ("layers-3conv", "layers-unet-2d", "layers-stacked")
 VOXELS = ("layers-unet-3d", "layers-hybrid")
@@ -312,16 +312,9 @@ def made(tmp_path_factory):
 
     @cache
     def of(name):
-        folder = tmp_path_factory.mktemp(name)
         recipe = small(name)
-        list(SamplePool(folder / "run" / "pool", 8).fill(recipe.sample_maker(), 8))
-        train(recipe, folder / "run", budget=Budget(steps=2), workers=0, threads=1, report=quiet)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(PublishedLayersRecipe, "objection", lambda *_: None)  # two steps teach nothing
-            publish(folder / "run", folder / "model", threads=1, report=quiet)
-        network = recipe.network().eval()
-        network.load_state_dict(load(RunFolder(folder / "run").best)["network"])
-        return folder / "model", recipe, network
+        folder, network = trained_in_two_steps(recipe, tmp_path_factory.mktemp(name))
+        return folder, recipe, network
 
     return of
 

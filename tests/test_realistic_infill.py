@@ -1,7 +1,6 @@
 """The sibling of infill that learns to look as recorded: its task, network, objective and recipe."""
 
-import signal
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -24,6 +23,7 @@ from semrt_export.recipes.realistic_infill import FIRST_GUESS, FIRST_GUESS_ERROR
 from semrt_export.run_folder import RunFolder, load
 from semrt_export.schedule import Budget, Schedule
 from semrt_export.train import train
+from toy_recipe import PressesCtrlC
 
 
 def quiet(_line):
@@ -132,20 +132,8 @@ def test_the_opponent_counts_only_once_it_has_learnt_alone():
 
 
 @dataclass(frozen=True)
-class Interrupted(RealisticInfillRecipe):
-    """Someone presses Ctrl-C at the `interrupt_at`th sample."""
-
-    interrupt_at: int = -1
-    drawn: list = field(default_factory=list, compare=False)
-
-    def options(self):
-        return {name: value for name, value in super().options().items() if name not in ("interrupt_at", "drawn")}
-
-    def augment(self, sample, rng):
-        self.drawn.append(0)
-        if len(self.drawn) == self.interrupt_at:
-            signal.raise_signal(signal.SIGINT)
-        return super().augment(sample, rng)
+class Interrupted(PressesCtrlC, RealisticInfillRecipe):
+    pass
 
 
 @pytest.mark.slow

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from semrt.backends import open_session
-from semrt.backends.engine_cache import EngineCache
 from semrt.backends.tensorrt_native import listening
 from semrt.backends.tensorrt_progress import Phases
 from semrt.backends.tensorrt_toolchain import MOST_PIXELS, profiles_of
@@ -21,11 +20,7 @@ from semrt.models import Manifest
 from standin_toolchain import Standin, box_model, build, install, nothing_is_kept
 from tiny_models import box_graph, manifest_for
 
-
-@pytest.fixture(autouse=True)
-def kept(tmp_path, monkeypatch):
-    monkeypatch.setenv("SEMRT_CACHE", str(tmp_path / "cache"))
-    return EngineCache()
+pytestmark = pytest.mark.usefixtures("engine_cache")
 
 
 @pytest.fixture
@@ -33,19 +28,13 @@ def box(tmp_path):
     return box_model(tmp_path / "box µ")
 
 
-@pytest.fixture
-def standin(monkeypatch):
-    """TensorRT, as far as semrt can tell."""
-    return install(monkeypatch, Standin())
-
-
-def test_an_engine_is_built_once_and_says_what_it_is(box, standin, kept):
+def test_an_engine_is_built_once_and_says_what_it_is(box, standin, engine_cache):
     built = build(box)
     assert built.new
-    assert built.path == kept.path(built.key)
+    assert built.path == engine_cache.path(built.key)
     assert built.path.exists()
     manifest = Manifest.read(box)
-    told = kept.load(built.key).meta
+    told = engine_cache.load(built.key).meta
     assert told["model"] == "box"
     assert told["precision"] == "fp32"
     assert told["onnx"] == manifest.sha256
@@ -70,7 +59,7 @@ def test_the_engine_is_compared_at_every_batch_and_at_the_size_of_its_tiles(box,
 
 
 @pytest.mark.parametrize("batch", [1, 2, 4, 8])
-def test_an_engine_with_wrong_numbers_in_one_batch_alone_is_not_kept(box, monkeypatch, kept, batch):
+def test_an_engine_with_wrong_numbers_in_one_batch_alone_is_not_kept(box, monkeypatch, engine_cache, batch):
     standin = install(monkeypatch, Standin({batch: 1.01}))
     with pytest.raises(
         ModelUnsuitable, match=rf"other numbers.*relative RMS 0\.01, at most 0\.0001 \(batch {batch}, .*not kept"
@@ -78,13 +67,13 @@ def test_an_engine_with_wrong_numbers_in_one_batch_alone_is_not_kept(box, monkey
         build(box)
     assert caught.value.exit_code == 4
     assert "\n" not in str(caught.value)
-    assert nothing_is_kept(kept)
+    assert nothing_is_kept(engine_cache)
     assert standin.opened[0].closed
     with pytest.raises(DeviceUnavailable, match="no engine is built"):
         open_session(box, "tensorrt")
 
 
-def test_an_engine_that_is_wrong_only_on_large_tiles_is_not_kept(tmp_path, monkeypatch, kept):
+def test_an_engine_that_is_wrong_only_on_large_tiles_is_not_kept(tmp_path, monkeypatch, engine_cache):
     class WrongWhereLarge(Standin):
         def open(self, plan, graph):
             opened = super().open(plan, graph)
@@ -95,38 +84,38 @@ def test_an_engine_that_is_wrong_only_on_large_tiles_is_not_kept(tmp_path, monke
     install(monkeypatch, WrongWhereLarge())
     with pytest.raises(ModelUnsuitable, match=r"\(batch \d, 32 x 32 px\)"):
         build(box_model(tmp_path / "box"))
-    assert nothing_is_kept(kept)
+    assert nothing_is_kept(engine_cache)
 
 
-def test_an_engine_that_gives_nan_is_not_kept(box, monkeypatch, kept):
+def test_an_engine_that_gives_nan_is_not_kept(box, monkeypatch, engine_cache):
     install(monkeypatch, Standin({4: float("nan")}))
     with pytest.raises(ModelUnsuitable, match=r"NaN or infinity \(batch 4"):
         build(box)
-    assert nothing_is_kept(kept)
+    assert nothing_is_kept(engine_cache)
 
 
-def test_a_model_without_test_tensors_is_refused_before_anything_is_built(tmp_path, standin, kept):
+def test_a_model_without_test_tensors_is_refused_before_anything_is_built(tmp_path, standin, engine_cache):
     with pytest.raises(ModelUnsuitable, match="box: has no test tensors to compare an engine with; export it again"):
         build(box_model(tmp_path / "box", reference={}))
     assert standin.builds == 0
-    assert nothing_is_kept(kept)
+    assert nothing_is_kept(engine_cache)
 
 
 @pytest.mark.parametrize("error", [Interrupted, KeyboardInterrupt])
-def test_an_interrupted_build_leaves_nothing_behind_and_the_next_one_is_whole(box, standin, kept, error):
+def test_an_interrupted_build_leaves_nothing_behind_and_the_next_one_is_whole(box, standin, engine_cache, error):
     def interrupt():
         raise error
 
     standin.at = interrupt
     with pytest.raises(error):
         build(box)
-    assert nothing_is_kept(kept)
+    assert nothing_is_kept(engine_cache)
     standin.at = lambda: None
     assert build(box).new
     assert standin.timings == [b"", b""]
 
 
-def test_what_the_progress_call_raises_ends_the_build(box, standin, kept):
+def test_what_the_progress_call_raises_ends_the_build(box, standin, engine_cache):
     told = []
 
     def progress(done, total, what):
@@ -137,20 +126,20 @@ def test_what_the_progress_call_raises_ends_the_build(box, standin, kept):
     with pytest.raises(Interrupted):
         build(box, progress=progress)
     assert told == [(0, 3, "step"), (1, 3, "step")]
-    assert nothing_is_kept(kept)
+    assert nothing_is_kept(engine_cache)
 
 
-def test_what_one_build_timed_is_given_to_the_next(tmp_path, standin, kept):
+def test_what_one_build_timed_is_given_to_the_next(tmp_path, standin, engine_cache):
     build(box_model(tmp_path / "a"))
     build(box_model(tmp_path / "b", tile=64))
     assert standin.timings == [b"", b"timed"]
-    assert sorted(entry.meta["kind"] for entry in kept.entries()) == ["engine", "engine", "timings"]
+    assert sorted(entry.meta["kind"] for entry in engine_cache.entries()) == ["engine", "engine", "timings"]
 
 
-def test_timings_that_are_damaged_are_measured_again(tmp_path, standin, kept):
+def test_timings_that_are_damaged_are_measured_again(tmp_path, standin, engine_cache):
     build(box_model(tmp_path / "a"))
-    (timings,) = (entry.key for entry in kept.entries() if entry.meta["kind"] == "timings")
-    kept.path(timings).write_bytes(b"other")
+    (timings,) = (entry.key for entry in engine_cache.entries() if entry.meta["kind"] == "timings")
+    engine_cache.path(timings).write_bytes(b"other")
     assert build(box_model(tmp_path / "b", tile=64)).new
     assert standin.timings == [b"", b""]
 
@@ -182,9 +171,9 @@ def test_of_two_builds_at_once_one_waits_and_takes_what_the_other_made(box, stan
     assert standin.builds == 1
 
 
-def test_an_engine_that_was_damaged_is_built_again(box, standin, kept):
+def test_an_engine_that_was_damaged_is_built_again(box, standin, engine_cache):
     key = build(box).key
-    kept.path(key).write_bytes(kept.path(key).read_bytes()[:-1])
+    engine_cache.path(key).write_bytes(engine_cache.path(key).read_bytes()[:-1])
     with pytest.raises(DeviceUnavailable, match=r'no engine is built for box 1\.0 in fp32; run: semrt build ".*box µ"'):
         open_session(box, "tensorrt")
     assert build(box).new

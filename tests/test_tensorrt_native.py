@@ -13,7 +13,6 @@ import pytest
 from onnx import TensorProto, helper
 
 from semrt.backends import Device, open_session, tensorrt_cuda
-from semrt.backends.engine_cache import EngineCache
 from semrt.backends.tensorrt_native import NativeToolchain
 from semrt.backends.tensorrt_toolchain import Graph, profiles_of
 from semrt.errors import DeviceUnavailable, Interrupted, ModelDamaged, ModelUnsuitable, OutOfMemory
@@ -26,10 +25,7 @@ from toy_tensorrt import module
 CARD = Device("tensorrt")
 
 
-@pytest.fixture(autouse=True)
-def kept(tmp_path, monkeypatch):
-    monkeypatch.setenv("SEMRT_CACHE", str(tmp_path / "cache"))
-    return EngineCache()
+pytestmark = pytest.mark.usefixtures("engine_cache")
 
 
 @pytest.fixture
@@ -128,7 +124,7 @@ def test_the_build_runs_beside_the_main_thread_which_hears_ctrl_c(install):
     assert toy.threads[0] is not threading.main_thread()
 
 
-def test_a_build_that_is_interrupted_ends_with_its_next_step(tmp_path, install, kept):
+def test_a_build_that_is_interrupted_ends_with_its_next_step(tmp_path, install, engine_cache):
     install(pause=0.05)
 
     def interrupt(done, total, what):
@@ -139,14 +135,14 @@ def test_a_build_that_is_interrupted_ends_with_its_next_step(tmp_path, install, 
     with pytest.raises(Interrupted):
         build(box_model(tmp_path / "box"), progress=interrupt)
     assert time.monotonic() - started < 10
-    assert nothing_is_kept(kept)
+    assert nothing_is_kept(engine_cache)
 
 
-def test_an_engine_of_other_numbers_is_not_kept(tmp_path, install, kept):
+def test_an_engine_of_other_numbers_is_not_kept(tmp_path, install, engine_cache):
     toy = install(gain=1.001)
     with pytest.raises(ModelUnsuitable, match=r"relative RMS 0\.001, at most 0\.0001"):
         build(box_model(tmp_path / "box"))
-    assert nothing_is_kept(kept)
+    assert nothing_is_kept(engine_cache)
     assert toy.cuda.nothing_is_left()
 
 
@@ -226,11 +222,11 @@ def test_a_card_too_small_for_the_largest_batch_gets_an_engine_without_it(tmp_pa
     assert toy.cuda.nothing_is_left()
 
 
-def test_a_card_too_small_for_a_single_tile_is_told_and_nothing_is_kept(tmp_path, install, kept):
+def test_a_card_too_small_for_a_single_tile_is_told_and_nothing_is_kept(tmp_path, install, engine_cache):
     toy = install(memory=6 * 1024)  # one tile of 32 x 32 px in and out: 8 KiB
     with pytest.raises(OutOfMemory, match="out of memory on tensorrt:0; close what else uses the card, build with a"):
         build(box_model(tmp_path / "box"))
-    assert nothing_is_kept(kept)
+    assert nothing_is_kept(engine_cache)
     assert toy.cuda.nothing_is_left()
 
 
@@ -255,7 +251,7 @@ main(["build", sys.argv[2]])
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT to one process")
-def test_ctrl_c_in_a_terminal_is_heard_while_native_code_runs(tmp_path, kept):
+def test_ctrl_c_in_a_terminal_is_heard_while_native_code_runs(tmp_path, engine_cache):
     folder = box_model(tmp_path / "box")
     command = [sys.executable, "-W", "error", "-c", BUILD, str(Path(__file__).parent), str(folder)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as building:
@@ -270,4 +266,4 @@ def test_ctrl_c_in_a_terminal_is_heard_while_native_code_runs(tmp_path, kept):
     assert stdout == ""
     assert stderr.split("\n")[-2] == "semrt: interrupted"
     assert "Traceback" not in stderr
-    assert nothing_is_kept(kept)
+    assert nothing_is_kept(engine_cache)

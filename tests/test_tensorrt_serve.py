@@ -13,7 +13,6 @@ import pytest
 import semrt
 from command import fails, run
 from semrt.backends import Session, open_session, tensorrt
-from semrt.backends.engine_cache import EngineCache
 from semrt.backends.spans import device_spans
 from semrt.backends.tensorrt_native import import_tensorrt
 from semrt.errors import (
@@ -29,22 +28,12 @@ from standin_toolchain import Standin, box_model, build, install, nothing_is_kep
 from tiny_models import box_graph
 from toy_tasks import micrograph, register
 
-
-@pytest.fixture(autouse=True)
-def kept(tmp_path, monkeypatch):
-    monkeypatch.setenv("SEMRT_CACHE", str(tmp_path / "cache"))
-    return EngineCache()
+pytestmark = pytest.mark.usefixtures("engine_cache")
 
 
 @pytest.fixture
 def box(tmp_path):
     return box_model(tmp_path / "box µ")
-
-
-@pytest.fixture
-def standin(monkeypatch):
-    """TensorRT, as far as semrt can tell."""
-    return install(monkeypatch, Standin())
 
 
 @pytest.fixture
@@ -131,31 +120,33 @@ def test_without_an_engine_the_command_that_builds_it_is_told_and_nothing_is_bui
     assert standin.builds == 0
 
 
-def test_an_engine_that_did_not_pass_is_never_served(box, standin, kept):
+def test_an_engine_that_did_not_pass_is_never_served(box, standin, engine_cache):
     built = build(box)
     meta = dict(built.meta) | {"gate": {"passed": False}}
-    with kept.lock(built.key):
-        kept.store(built.key, built.path.read_bytes(), meta)
+    with engine_cache.lock(built.key):
+        engine_cache.store(built.key, built.path.read_bytes(), meta)
     with pytest.raises(DeviceUnavailable, match="no engine is built"):
         open_session(box, "tensorrt")
 
 
-def test_an_engine_that_no_longer_gives_the_numbers_is_refused_when_opened(box, standin, kept):
+def test_an_engine_that_no_longer_gives_the_numbers_is_refused_when_opened(box, standin, engine_cache):
     built = build(box)
     head, _, onnx = built.path.read_bytes().partition(b"\n")
-    with kept.lock(built.key):
-        kept.store(built.key, json.dumps(json.loads(head) | {"gains": {2: 1.5}}).encode() + b"\n" + onnx, built.meta)
+    with engine_cache.lock(built.key):
+        engine_cache.store(
+            built.key, json.dumps(json.loads(head) | {"gains": {2: 1.5}}).encode() + b"\n" + onnx, built.meta
+        )
     with pytest.raises(DeviceUnavailable, match=r"gives other numbers than it should: relative RMS 0\.5"):
         open_session(box, "tensorrt")
 
 
-def test_an_engine_that_does_not_load_is_removed_and_the_cure_told(box, standin, kept):
+def test_an_engine_that_does_not_load_is_removed_and_the_cure_told(box, standin, engine_cache):
     built = build(box)
-    with kept.lock(built.key):
-        kept.store(built.key, b"{}\nother", built.meta)
+    with engine_cache.lock(built.key):
+        engine_cache.store(built.key, b"{}\nother", built.meta)
     with pytest.raises(DeviceUnavailable, match=r"cannot be used: TensorRT does not load the engine; run: semrt build"):
         open_session(box, "tensorrt")
-    assert kept.load(built.key) is None
+    assert engine_cache.load(built.key) is None
 
 
 @pytest.mark.parametrize("change", ["version", "gpu", "capability"])
@@ -225,9 +216,9 @@ def test_auto_serves_elsewhere_where_the_engine_is_of_another_card(box, standin)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="access lists there, no modes")
-def test_auto_serves_elsewhere_where_the_folder_of_engines_is_not_the_users_alone(box, standin, kept):
+def test_auto_serves_elsewhere_where_the_folder_of_engines_is_not_the_users_alone(box, standin, engine_cache):
     build(box)
-    kept.folder.chmod(0o777)
+    engine_cache.folder.chmod(0o777)
     with open_session(box) as session:
         assert session.device != "tensorrt:0"
 
@@ -235,12 +226,12 @@ def test_auto_serves_elsewhere_where_the_folder_of_engines_is_not_the_users_alon
 # Commands
 
 
-def test_build_says_at_once_what_and_where_and_then_how_it_went(box, standin, kept):
+def test_build_says_at_once_what_and_where_and_then_how_it_went(box, standin, engine_cache):
     spoke = []
     standin.at = lambda: spoke.append(1)
     result = run("build", box)
     assert result.exit_code == 0, result.output
-    assert result.stderr.startswith(f"building box 1.0 in fp32 for tensorrt:0, to be kept in {kept.folder}\n")
+    assert result.stderr.startswith(f"building box 1.0 in fp32 for tensorrt:0, to be kept in {engine_cache.folder}\n")
     assert "box 1.0 in fp32 on Stand-in: built in 0 s, relative RMS" in result.stdout
     again = run("build", box)
     assert "there since" in again.stdout
@@ -265,7 +256,7 @@ def test_a_failed_comparison_is_one_line_and_an_exit_code(box, monkeypatch):
     assert result.stdout == ""
 
 
-def test_ctrl_c_ends_a_build_with_its_own_exit_code_and_nothing_left(box, standin, kept):
+def test_ctrl_c_ends_a_build_with_its_own_exit_code_and_nothing_left(box, standin, engine_cache):
     def interrupt():
         _thread.interrupt_main()
         time.sleep(5)  # where it is heard
@@ -274,7 +265,7 @@ def test_ctrl_c_ends_a_build_with_its_own_exit_code_and_nothing_left(box, standi
     result = run("build", box)
     assert result.exit_code == 130
     assert result.stderr.splitlines()[-1] == "semrt: interrupted"
-    assert nothing_is_kept(kept)
+    assert nothing_is_kept(engine_cache)
 
 
 def test_wrong_options_are_told_before_anything_is_built(box, standin):
@@ -284,19 +275,19 @@ def test_wrong_options_are_told_before_anything_is_built(box, standin):
     assert standin.builds == 0
 
 
-def test_cache_lists_and_clears(box, standin, kept):
+def test_cache_lists_and_clears(box, standin, engine_cache):
     empty = run("cache", "list")
-    assert empty.stdout == f"nothing kept in {kept.folder}\n"
+    assert empty.stdout == f"nothing kept in {engine_cache.folder}\n"
     build(box)
     *entries, summary = run("cache", "list").stdout.splitlines()
     timings, engine = sorted(entries, key=len)
     assert "box 1.0 in fp32, tiles of 32 px, Stand-in, TensorRT 11.4.0.106" in engine
     assert "relative RMS" in engine
     assert "timings of TensorRT 11.4.0.106, Stand-in" in timings
-    assert summary == f"2 kept in {kept.folder}"
-    assert run("cache", "clear").stdout == f"2 removed from {kept.folder}\n"
+    assert summary == f"2 kept in {engine_cache.folder}"
+    assert run("cache", "clear").stdout == f"2 removed from {engine_cache.folder}\n"
     assert json.loads(run("cache", "clear", "--json").stdout) == {
-        "folder": str(kept.folder),
+        "folder": str(engine_cache.folder),
         "removed": 0,
         "held": 0,
     }

@@ -9,29 +9,19 @@ import semrt
 from command import fails, run
 from semrt import engine
 from semrt.backends import open_session
-from semrt.backends.engine_cache import EngineCache
 from semrt.errors import DeviceUnavailable, InvalidOption, InvalidShape, ModelUnsuitable, OutOfMemory
 from semrt.models import Manifest
 from standin_toolchain import CARD, Standin, box_model, build, install, nothing_is_kept, tiles_of
 from tiny_models import box_graph
 from toy_tasks import micrograph, register
 
-
-@pytest.fixture(autouse=True)
-def kept(tmp_path, monkeypatch):
-    monkeypatch.setenv("SEMRT_CACHE", str(tmp_path / "cache"))
-    return EngineCache()
+pytestmark = pytest.mark.usefixtures("engine_cache")
 
 
 @pytest.fixture
 def box(tmp_path):
     """Its tiles are 32 px, multiples of 4, with a halo of 4."""
     return box_model(tmp_path / "box")
-
-
-@pytest.fixture
-def standin(monkeypatch):
-    return install(monkeypatch, Standin())
 
 
 def served(folder, tile=None):
@@ -95,19 +85,21 @@ def test_an_image_goes_through_the_engine_of_its_tile(tmp_path, standin, monkeyp
 @pytest.mark.parametrize(
     ("tile", "why"), [(30, "multiple of 4 px, got 30; use"), (8, "nothing between two halos of 4 px")]
 )
-def test_tiles_that_the_network_cannot_be_cut_into_are_refused_before_anything_is_built(box, standin, kept, tile, why):
+def test_tiles_that_the_network_cannot_be_cut_into_are_refused_before_anything_is_built(
+    box, standin, engine_cache, tile, why
+):
     with pytest.raises(InvalidOption, match=why):
         engine.build_engine(box, Manifest.read(box), CARD, tile=tile)
     assert fails(run("build", box, "--tile", tile), 2, why)
     assert standin.builds == 0
-    assert nothing_is_kept(kept)
+    assert nothing_is_kept(engine_cache)
 
 
-def test_a_graph_of_one_size_takes_no_other_tile(tmp_path, standin, kept):
+def test_a_graph_of_one_size_takes_no_other_tile(tmp_path, standin, engine_cache):
     folder = box_model(tmp_path / "fixed", box_graph(batch=1, side=32), side=32)
     with pytest.raises(ModelUnsuitable, match="its graph takes tiles of 32 x 32 px alone; leave --tile out"):
         build(folder, tile=64)
-    assert nothing_is_kept(kept)
+    assert nothing_is_kept(engine_cache)
 
 
 def test_the_command_builds_for_a_tile_and_the_list_says_so(box, standin):
@@ -119,7 +111,7 @@ def test_the_command_builds_for_a_tile_and_the_list_says_so(box, standin):
 # Memory
 
 
-def test_what_does_not_fit_is_built_for_fewer_tiles_at_a_time_and_says_so(box, monkeypatch, kept):
+def test_what_does_not_fit_is_built_for_fewer_tiles_at_a_time_and_says_so(box, monkeypatch, engine_cache):
     standin = install(monkeypatch, Standin(fits=3 * 32 * 32))
     told = []
     built = build(box, progress=lambda done, total, what: told.append(what))
@@ -157,12 +149,12 @@ def test_what_fits_when_built_and_not_when_run_loses_its_largest_batches_too(box
     assert [opened.closed for opened in standin.opened] == [True, True]
 
 
-def test_where_not_even_one_tile_fits_the_cure_is_told(box, monkeypatch, kept):
+def test_where_not_even_one_tile_fits_the_cure_is_told(box, monkeypatch, engine_cache):
     standin = install(monkeypatch, Standin(fits=32 * 32 - 1))
     with pytest.raises(OutOfMemory, match=r"out of memory on tensorrt:0; close what else .* smaller --tile, or choose"):
         build(box)
     assert len(standin.asked) == 4
-    assert nothing_is_kept(kept)
+    assert nothing_is_kept(engine_cache)
     assert build(box, tile=16).new
 
 
@@ -176,9 +168,9 @@ def test_a_build_that_fails_for_another_cause_is_not_tried_again(box, monkeypatc
     assert standin.builds == 1
 
 
-def test_an_engine_that_is_wrong_is_not_built_again_with_fewer_batches(box, monkeypatch, kept):
+def test_an_engine_that_is_wrong_is_not_built_again_with_fewer_batches(box, monkeypatch, engine_cache):
     standin = install(monkeypatch, Standin({8: 1.01}))
     with pytest.raises(ModelUnsuitable, match="other numbers"):
         build(box)
     assert standin.builds == 1
-    assert nothing_is_kept(kept)
+    assert nothing_is_kept(engine_cache)

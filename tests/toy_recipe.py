@@ -37,6 +37,23 @@ def blurred_noise(index, seed=0):
 
 
 @dataclass(frozen=True)
+class PressesCtrlC:
+    """Mixed into a recipe: someone presses Ctrl-C at the `interrupt_at`th sample; -1 for never."""
+
+    interrupt_at: int = -1
+    drawn: list = field(default_factory=list, compare=False)
+
+    def options(self):
+        return {name: value for name, value in super().options().items() if name not in ("interrupt_at", "drawn")}
+
+    def augment(self, sample, rng):
+        self.drawn.append(0)
+        if len(self.drawn) == self.interrupt_at:
+            signal.raise_signal(signal.SIGINT)
+        return super().augment(sample, rng)
+
+
+@dataclass(frozen=True)
 class ToyRecipe:
     seed: int = 3
     pool_size: int = 12
