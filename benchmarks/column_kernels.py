@@ -12,19 +12,16 @@ bound (1 is perfect) and, for us, over what the fit itself states (1 is honest).
 
 from __future__ import annotations
 
-import json
 import os
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # as in benchmarks/kernels.py
 
-import click
 import cv2
 import numpy as np
-from environment import describe_machine
 from kernels import cores, thread_counts
+from parts import command
 from scipy.ndimage import center_of_mass, distance_transform_edt, gaussian_filter
 from scipy.optimize import least_squares
 from scipy.spatial import cKDTree
@@ -176,21 +173,7 @@ def rms(values: np.ndarray) -> float:
     return float(np.sqrt(np.mean(values**2)))
 
 
-PARTS = {part.__name__: part for part in (hough, fit)}
-
-
-@click.command(help=__doc__)
-@click.option("--part", "names", multiple=True, type=click.Choice(list(PARTS)), help="all of them by default")
-@click.option("--quick", is_flag=True, help="small fields alone")
-@click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="write all figures there")
-def main(names: tuple[str, ...], quick: bool, json_path: Path | None) -> None:
-    """Run each part, and print its races as they end."""
-    machine = describe_machine()
-    click.echo(json.dumps(machine))
-    figures = {name: [run.record() for run in PARTS[name](quick)] for name in names or PARTS}
-    if json_path:
-        json_path.write_text(json.dumps({"machine": machine, "figures": figures}))
-
+main = command(__doc__, hough, fit)
 
 if __name__ == "__main__":
     main()

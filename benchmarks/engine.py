@@ -12,7 +12,6 @@ process of its own had in RAM.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
@@ -24,8 +23,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
-from environment import describe_machine
 from infill import simulated
+from parts import command
 from stopwatch import memory_of, process, race, show, spans
 
 import semrt
@@ -245,21 +244,7 @@ def infer_command(folder: Path) -> tuple[str, ...]:
     return (*CLI, "infer", "infill", "--device", "cpu", "--overwrite", "-o", f"{folder / 'results'}{os.sep}")
 
 
-PARTS = {part.__name__: part for part in (overhead, tiled, start, file, memory, pipeline)}
-
-
-@click.command(help=__doc__)
-@click.option("--part", "names", multiple=True, type=click.Choice(list(PARTS)), help="all of them by default")
-@click.option("--quick", is_flag=True, help="small fields alone")
-@click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="write all figures there")
-def main(names: tuple[str, ...], quick: bool, json_path: Path | None) -> None:
-    """Run each part, and print its figures as they come."""
-    machine = describe_machine()
-    click.echo(json.dumps(machine))
-    figures = {name: list(PARTS[name](quick)) for name in names or PARTS}
-    if json_path:
-        json_path.write_text(json.dumps({"machine": machine, "figures": figures}))
-
+main = command(__doc__, overhead, tiled, start, file, memory, pipeline)
 
 if __name__ == "__main__":
     main()

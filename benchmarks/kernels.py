@@ -11,10 +11,8 @@ stands beside the time, because a quick method that is far off is no peer.
 
 from __future__ import annotations
 
-import json
 import os
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 # SciPy calls BLAS on matrices of 2 x 2 to 43 x 43; with threads that took up to a hundred times as long, at random.
@@ -23,8 +21,8 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 import click
 import cv2
 import numpy as np
-from environment import describe_machine
 from infill import Scene, simulated
+from parts import command
 from scipy.interpolate import RBFInterpolator, griddata
 from scipy.ndimage import distance_transform_edt
 from stopwatch import Race, race, show
@@ -252,21 +250,7 @@ def difference(run: Race, name: str) -> str:
     return "" if theirs is ours else f"differs by {np.abs(ours - theirs).max():.1e} at most"
 
 
-PARTS = {part.__name__: part for part in (rasterise, fill, distance, kriging, paths, tiles)}
-
-
-@click.command(help=__doc__)
-@click.option("--part", "names", multiple=True, type=click.Choice(list(PARTS)), help="all of them by default")
-@click.option("--quick", is_flag=True, help="small fields alone")
-@click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="write all figures there")
-def main(names: tuple[str, ...], quick: bool, json_path: Path | None) -> None:
-    """Run each part, and print its races as they end."""
-    machine = describe_machine()
-    click.echo(json.dumps(machine))
-    figures = {name: [run.record() for run in PARTS[name](quick)] for name in names or PARTS}
-    if json_path:
-        json_path.write_text(json.dumps({"machine": machine, "figures": figures}))
-
+main = command(__doc__, rasterise, fill, distance, kriging, paths, tiles)
 
 if __name__ == "__main__":
     main()

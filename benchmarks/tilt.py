@@ -12,18 +12,15 @@ ASTRA takes part where it is installed (`pip install astra-toolbox`; GPL-3, and 
 
 from __future__ import annotations
 
-import json
 import os
 from functools import partial
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = "1"  # ASTRA takes all cores otherwise
 
-import click
 import numpy as np
-from environment import describe_machine
+from parts import command
 from skimage.transform import iradon, iradon_sart, radon
 from stopwatch import Race, race, show
 
@@ -150,21 +147,7 @@ def relative(found: np.ndarray, wanted: np.ndarray) -> float:
     return float(np.linalg.norm(found - wanted) / np.linalg.norm(wanted))
 
 
-PARTS = {part.__name__: part for part in (project, solve)}
-
-
-@click.command(help=__doc__)
-@click.option("--part", "names", multiple=True, type=click.Choice(list(PARTS)), help="all of them by default")
-@click.option("--quick", is_flag=True, help="small slices alone")
-@click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="write all figures there")
-def main(names: tuple[str, ...], quick: bool, json_path: Path | None) -> None:
-    """Run each part, and print its races as they end."""
-    machine = describe_machine()
-    click.echo(json.dumps(machine))
-    figures = {name: [run.record() for run in PARTS[name](quick)] for name in names or PARTS}
-    if json_path:
-        json_path.write_text(json.dumps({"machine": machine, "figures": figures}))
-
+main = command(__doc__, project, solve)
 
 if __name__ == "__main__":
     main()

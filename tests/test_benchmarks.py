@@ -15,6 +15,7 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
     ("name", "options", "told"),
     [
         ("engine.py", ("--quick", "--part", "overhead"), "gaps for cross-validation"),
+        ("kernels.py", ("--quick", "--part", "distance"), "distance_to_sample"),
         ("infill.py", ("--quick", "--count", "1", "--side", "96"), "90 % intervals"),
         ("infill_realism.py", ("--count", "1", "--side", "96"), "infill + noise"),
         (
