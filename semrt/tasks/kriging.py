@@ -45,6 +45,7 @@ class ClassicalEstimate:
     misfit: root mean square of the errors of held-out samples, in the standard deviations that kriging states for them;
         1 where it states them rightly, or nothing could be held out.
     validation: what judged it, of the middle of a large field; None where nothing could be held out.
+    within_samples: by how much it was kept within the intensities of the samples around, from 0 (not at all) to 1.
     """
 
     estimate: NDArray[np.float32]
@@ -54,6 +55,7 @@ class ClassicalEstimate:
     method: str
     misfit: float
     validation: Validation | None
+    within_samples: float = 0.0
 
 
 def classical_estimate(scan: SparseScan, *, n_threads: int | None = None) -> ClassicalEstimate:

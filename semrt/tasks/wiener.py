@@ -1,4 +1,4 @@
-"""A sparse scan completed without any network, lattices and all: kriging, joined with a spectrum learnt from it."""
+"""A sparse scan completed without any network: kriging, within its samples, joined with a spectrum learnt from them."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from semrt.kernels import add_tile, opencv_threads, thread_count
 from semrt.tasks.exposure import sample_values
 from semrt.tasks.kriging import DECISIVE, ClassicalEstimate, Validation, classical_estimate, completed
 from semrt.tasks.learnt_spectrum import learnt_estimate
+from semrt.tasks.sample_bounds import sample_bounds
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,22 +38,26 @@ the mean square that they had. Measured on simulated lattices and micrographs: n
 
 @dataclass(frozen=True, eq=False)
 class _Piece:
-    """What a learnt spectrum adds to the classical estimate of a piece of the field.
+    """What bounds and a learnt spectrum make of the classical estimate of a piece of the field.
 
     change: (ny, nx), to add to the estimate.  factor: by which its errors are smaller.
-    misfit: of the sum, at n held-out samples.
+    misfit: of the sum, at n held-out samples.  learnt: whether the spectrum convinced.
+    within_samples: by how much kriging was kept within the samples around.
     """
 
     change: NDArray[np.float32]
     factor: float
     misfit: float
     n: int
+    learnt: bool
+    within_samples: float
 
 
 def wiener_estimate(scan: SparseScan, *, n_threads: int | None = None) -> ClassicalEstimate:
-    """Join the classical estimate with that of a learnt spectrum, by as much as held-out samples ask for it.
+    """Keep kriging within its samples and join it with a learnt spectrum, by as much as held-out samples ask for each.
 
-    Where they do not, for a specimen without any period and for few samples, it is the classical estimate.
+    Kriging takes what it draws for smooth, and overshoots beside edges. Where nothing is asked for, for a specimen that
+    is smooth and has no period and for few samples, it is the classical estimate.
     """
     classical = classical_estimate(scan, n_threads=n_threads)
     values = sample_values(scan)
@@ -65,7 +70,7 @@ def wiener_estimate(scan: SparseScan, *, n_threads: int | None = None) -> Classi
         return _joined(scan, values, classical, place, inner)
 
     canvas = np.zeros((2, *scan.shape), np.float32)
-    judged: list[tuple[float, int]] = []
+    judged: list[_Piece] = []
     with opencv_threads(inner):
         places = zip(layout.origins(), layout.windows(), strict=True)
         for (origin, window), piece in tiling.in_lanes(joined, places, lanes):
@@ -73,16 +78,17 @@ def wiener_estimate(scan: SparseScan, *, n_threads: int | None = None) -> Classi
                 maps = np.stack((piece.change, np.full_like(piece.change, 1 - piece.factor)))
                 cut = [weights[:side] for weights, side in zip(window, piece.change.shape, strict=True)]
                 add_tile(maps, cut, origin, canvas, n_threads=n_threads)
-                judged.append((piece.misfit**2, piece.n))
+                judged.append(piece)
     if not canvas.any():
         return classical
-    squares, counts = zip(*judged, strict=True)
+    misfits, within, counts = zip(*((piece.misfit, piece.within_samples, piece.n) for piece in judged), strict=True)
     return replace(
         classical,
         estimate=classical.estimate + canvas[0],
         error=classical.error * (1 - canvas[1]),
-        method="learnt spectrum",
-        misfit=float(np.sqrt(np.average(squares, weights=counts))),
+        method="learnt spectrum" if any(piece.learnt for piece in judged) else classical.method,
+        misfit=float(np.sqrt(np.average(np.square(misfits), weights=counts))),
+        within_samples=float(np.average(within, weights=counts)),
     )
 
 
@@ -93,7 +99,9 @@ class Wiener:
 
     def solve(self, measured: SparseScan, *, denoise: bool = False, n_threads: int | None = None) -> Micrograph:
         """Complete a sparse scan.  denoise: estimate visited pixels as well."""
-        return completed(measured, wiener_estimate(measured, n_threads=n_threads), denoise=denoise)
+        estimate = wiener_estimate(measured, n_threads=n_threads)
+        made = completed(measured, estimate, denoise=denoise)
+        return replace(made, provenance={**made.provenance, "within_samples": estimate.within_samples})
 
 
 def _piece_side(side: int) -> int:
@@ -110,7 +118,7 @@ def _joined(
     place: tuple[slice, ...],
     n_threads: int | None,
 ) -> _Piece | None:
-    """What a learnt spectrum adds to a piece of the field; None where nothing can be held out to judge it."""
+    """What becomes of a piece of the field; None where nothing can be held out to judge it."""
     values, visited, guess = values[place], scan.visited[place], classical.estimate[place]
     exposure = None if scan.exposure is None else scan.exposure[place]
     if np.count_nonzero(visited) < FEWEST_SAMPLES:
@@ -122,28 +130,37 @@ def _joined(
         return None
     if classical.method == "natural neighbour":
         validation = replace(validation, predicted=validation.smooth(values, n_threads))
+    estimate, validation, within = _within_samples(values, visited, guess, validation)
     before = validation.mean_square_error()
-    unchanged = _Piece(np.zeros_like(guess), 1.0, validation.misfit(), len(validation.truth))
     learnt = learnt_estimate(
         values,
         visited,
         validation.held_out,
-        guess,
+        estimate,
         noise=classical.variogram.nugget,
         rival=before,
         exposure=exposure,
         n_threads=n_threads,
     )
-    if learnt is None:
-        return unchanged
-    predicted = learnt.predicted[validation.held_out]
-    share = _best_share(validation, predicted)
-    mixed = validation.predicted + share * (predicted - validation.predicted)
-    if not _convinces(validation, mixed):
-        return unchanged
-    joined = replace(validation, predicted=mixed)
-    factor = float(np.sqrt(joined.mean_square_error() / before))
-    return _Piece(share * (learnt.estimate - guess), factor, joined.misfit() / factor, unchanged.n)
+    n = len(validation.truth)
+    if learnt is not None:
+        joined, share = _mixed(validation, learnt.predicted[validation.held_out])
+        if _convinces(validation, joined.predicted):
+            factor = float(np.sqrt(joined.mean_square_error() / before))
+            estimate = estimate + share * (learnt.estimate - estimate)
+            return _Piece(estimate - guess, factor, joined.misfit() / factor, n, learnt=True, within_samples=within)
+    return _Piece(estimate - guess, 1.0, validation.misfit(), n, learnt=False, within_samples=within)
+
+
+def _within_samples(
+    values: NDArray[np.float32], visited: NDArray[np.bool_], estimate: NDArray[np.float32], validation: Validation
+) -> tuple[NDArray[np.float32], Validation, float]:
+    """An estimate, (ny, nx), and its held-out samples, kept within the samples around by as much as those ask for."""
+    low, high = (bound[validation.held_out] for bound in sample_bounds(values, validation.known))
+    kept, share = _mixed(validation, np.clip(validation.predicted, low, high))
+    if not share > 0:
+        return estimate, validation, 0.0
+    return estimate + share * (np.clip(estimate, *sample_bounds(values, visited)) - estimate), kept, float(share)
 
 
 def _convinces(validation: Validation, other: NDArray[np.float32]) -> bool:
@@ -153,8 +170,9 @@ def _convinces(validation: Validation, other: NDArray[np.float32]) -> bool:
     return advantage > DECISIVE or (advantage > LIKELY and after < PLAIN * validation.mean_square_error())
 
 
-def _best_share(validation: Validation, other: NDArray[np.float32]) -> np.float32:
-    """How much of another estimate makes the mixture with the first one best, between 0 and 1, by least squares."""
+def _mixed(validation: Validation, other: NDArray[np.float32]) -> tuple[Validation, np.float32]:
+    """Another estimate of the held-out samples, (n,), mixed in by the share, 0 to 1, that makes the error least."""
     error, difference = validation.truth - validation.predicted, other - validation.predicted
     power = float(np.vdot(difference, difference))
-    return np.float32(np.clip(np.vdot(error, difference) / power, 0, 1)) if power > 0 else np.float32(0)
+    share = np.float32(np.clip(np.vdot(error, difference) / power, 0, 1)) if power > 0 else np.float32(0)
+    return replace(validation, predicted=validation.predicted + share * difference), share
