@@ -40,6 +40,7 @@ FIRST_GUESS = {
     "variogram": (kriging, "fit_variogram"),
     "kriging": (kriging, "krige"),
     "natural neighbour": (kriging, "natural_neighbour"),
+    "samples around": (wiener, "sample_bounds"),
     "learnt spectrum": (wiener, "learnt_estimate"),
     "distance": (infill, "distance_to_sample"),
 }
