@@ -65,7 +65,7 @@ def test_a_scan_that_missed_all_there_is_to_see_is_drawn_again(monkeypatch):
 
 
 def test_the_first_guess_of_a_sample_estimates_its_target():
-    samples = [small().sample_maker()(index) for index in range(12)]
+    samples = [small().sample_maker()(index) for index in range(40)]
     better = [gain_db(sample.inputs[FIRST_GUESS], 0 * sample.target[0], sample.target[0]) for sample in samples]
     assert np.median(better) > 3  # than the mean of the samples, which is zero
 
