@@ -15,10 +15,10 @@ from semrt._version import __version__
 from semrt.backends.cores import physical_cores
 from semrt.data import Micrograph, SparseScan, SparseVolume, Volume
 from semrt.deep_image_prior.settings import Settings
-from semrt.kernels import fit_variogram, krige, mask_statistics
+from semrt.kernels import fit_variogram, krige, mask_statistics, natural_neighbour
 from semrt.tasks.exposure import exposure_told, sample_values
 from semrt.tasks.infill import standardisation
-from semrt.tasks.kriging import ClassicalEstimate, complete
+from semrt.tasks.kriging import SMOOTHING, ClassicalEstimate, complete
 from semrt.tasks.wiener import wiener_estimate
 
 if TYPE_CHECKING:
@@ -213,11 +213,17 @@ class _Fields:
         visited = self.scan.visited[window]
         values = sample_values(self.scan)[window]
         exposure = None if self.scan.exposure is None else self.scan.exposure[window]
+        variogram = self.classical.variogram
 
         def estimated(kept: NDArray[np.bool_]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-            part = SparseScan(self.scan.intensity[window], kept, exposure=exposure)
-            found = wiener_estimate(part, n_threads=self.n_threads)
-            return self._scaled(found.estimate), found.error / np.float32(self.spread)
+            # By the variogram of all samples: where they are few, one of those kept is a worse start for the networks.
+            estimate, variance = krige(values, kept, variogram, exposure=exposure, n_threads=self.n_threads)
+            if self.classical.method == "natural neighbour":
+                estimate = natural_neighbour(values * kept, kept, smooth=SMOOTHING, n_threads=self.n_threads)
+            elif self.classical.method == "learnt spectrum":
+                part = SparseScan(self.scan.intensity[window], kept, exposure=exposure)
+                estimate = wiener_estimate(part, n_threads=self.n_threads).estimate
+            return self._scaled(estimate), (np.sqrt(variance) / self.spread).astype(np.float32)
 
         def unexplained(residual: NDArray[np.float32], kept: NDArray[np.bool_]) -> NDArray[np.float32]:
             if not residual.any():
