@@ -70,7 +70,7 @@ def wiener_estimate(scan: SparseScan, *, n_threads: int | None = None) -> Classi
         return _joined(scan, values, classical, place, inner)
 
     canvas = np.zeros((2, *scan.shape), np.float32)
-    judged: list[_Piece] = []
+    judged: list[tuple[float, float, bool, int]] = []  # not the pieces: all their changes are as large as the field
     with opencv_threads(inner):
         places = zip(layout.origins(), layout.windows(), strict=True)
         for (origin, window), piece in tiling.in_lanes(joined, places, lanes):
@@ -78,16 +78,16 @@ def wiener_estimate(scan: SparseScan, *, n_threads: int | None = None) -> Classi
                 maps = np.stack((piece.change, np.full_like(piece.change, 1 - piece.factor)))
                 cut = [weights[:side] for weights, side in zip(window, piece.change.shape, strict=True)]
                 add_tile(maps, cut, origin, canvas, n_threads=n_threads)
-                judged.append(piece)
+                judged.append((piece.misfit**2, piece.within_samples, piece.learnt, piece.n))
     if not canvas.any():
         return classical
-    misfits, within, counts = zip(*((piece.misfit, piece.within_samples, piece.n) for piece in judged), strict=True)
+    squares, within, learnt, counts = zip(*judged, strict=True)
     return replace(
         classical,
         estimate=classical.estimate + canvas[0],
         error=classical.error * (1 - canvas[1]),
-        method="learnt spectrum" if any(piece.learnt for piece in judged) else classical.method,
-        misfit=float(np.sqrt(np.average(np.square(misfits), weights=counts))),
+        method="learnt spectrum" if any(learnt) else classical.method,
+        misfit=float(np.sqrt(np.average(squares, weights=counts))),
         within_samples=float(np.average(within, weights=counts)),
     )
 
