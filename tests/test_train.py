@@ -80,6 +80,13 @@ def test_the_best_weights_are_kept_when_later_ones_are_worse(tmp_path):
     assert load(RunFolder(tmp_path).best)["step"] == 100
 
 
+def test_no_step_is_judged_twice(tmp_path):
+    last = trained(tmp_path, steps=3, evaluate_every=0)  # due after the last step as well
+    rows = RunFolder(tmp_path).rows("held_out")
+    assert [row["step"] for row in rows] == [1, 2, 3]
+    assert rows[-1]["score"] == pytest.approx(last.score, rel=1e-5)
+
+
 def test_a_folder_with_a_run_is_not_trained_into_again_unasked(tmp_path):
     trained(tmp_path, steps=2)
     with pytest.raises(InvalidOption, match="--resume"):

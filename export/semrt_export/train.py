@@ -267,6 +267,7 @@ def _loop(
     saved = evaluated = time.monotonic()
     losses: list[float] = []
     indices: list[int] = []
+    evaluation, judged_at = None, -1
     while not stop.is_set() and (spent := budget.spent(state.step, state.seconds)) < 1:
         if not indices or state.step % LIST_POOL_EVERY == 0:
             working()  # raises when a process that makes samples has failed
@@ -285,13 +286,14 @@ def _loop(
             report(f"step {state.step}  {state.seconds:.0f} s  loss {row['loss']:.4f}  pool {len(indices)}")
             losses.clear()
         if time.monotonic() - evaluated > evaluate_every:
-            _evaluate(recipe, run, state, held_out, report)
+            evaluation, judged_at = _evaluate(recipe, run, state, held_out, report), state.step
             state.seconds = time.monotonic() - started
             evaluated = time.monotonic()
         if time.monotonic() - saved > SAVE_EVERY:
             state.save(run)
             saved = time.monotonic()
-    evaluation = _evaluate(recipe, run, state, held_out, report)
+    if evaluation is None or judged_at < state.step:
+        evaluation = _evaluate(recipe, run, state, held_out, report)
     state.save(run)
     return evaluation
 
