@@ -1,5 +1,7 @@
 """Samples that were exposed unequally: their black level, and what full exposure would have shown."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -92,3 +94,38 @@ def test_every_record_tells_the_black_level_that_was_taken_off(model):
     assert semrt.infer(model, sparse).provenance["details"]["black_level"] == pytest.approx(0.5, abs=0.01)
     alike = SparseScan(sparse.intensity, sparse.exposure > 0.3)
     assert "black_level" not in semrt.infer(model, alike).provenance.get("details", {})
+
+
+@pytest.mark.parametrize("model", ["kriging", "wiener"])
+def test_samples_of_longer_dwell_time_count_more_and_state_a_smaller_error(model):
+    scan, truth, stayed = _of_two_dwell_times()
+    found = semrt.infer(model, scan, denoise=True).intensity
+    blind = semrt.infer(model, semrt.SparseScan(scan.intensity, scan.visited), denoise=True).intensity
+    assert rmse(found, truth) < 0.6 * rmse(blind, truth)
+    error = semrt.infer(model, scan).error
+    noise = [np.sqrt(np.mean((scan.intensity - truth)[chosen] ** 2)) for chosen in (stayed == 1, stayed == 100)]
+    stated = [np.sqrt(np.mean(error[chosen] ** 2)) for chosen in (stayed == 1, stayed == 100)]
+    np.testing.assert_allclose(stated, noise, rtol=0.25)
+
+
+def test_only_the_ratio_of_dwell_times_counts():
+    scan, _, _ = _of_two_dwell_times()
+    slower = replace(scan, dwell_time=1024 * scan.dwell_time)
+    np.testing.assert_array_equal(semrt.infer("kriging", scan).intensity, semrt.infer("kriging", slower).intensity)
+    alike, unsaid = (
+        semrt.SparseScan(scan.intensity, scan.visited, dwell_time=time) for time in (np.full(scan.shape, 3.0), None)
+    )
+    for part in ("intensity", "error"):
+        results = (getattr(semrt.infer("kriging", each), part) for each in (alike, unsaid))
+        np.testing.assert_array_equal(*results)
+
+
+def _of_two_dwell_times():
+    """A smooth image, a tenth of it visited at random, half of that a hundred times longer: scan, truth, dwell time."""
+    rng = np.random.default_rng(3)
+    y, x = np.mgrid[:96, :96] / 96
+    truth = (100 + 40 * np.sin(5 * x) * np.cos(4 * y)).astype(np.float32)
+    visited = rng.random(truth.shape) < 0.1
+    stayed = np.where(visited, np.where(rng.random(truth.shape) < 0.5, 1, 100), 0).astype(np.float32)
+    noisy = truth + 60 * rng.standard_normal(truth.shape) / np.sqrt(np.maximum(stayed, 1))
+    return semrt.SparseScan(np.where(visited, noisy, 0), visited, dwell_time=stayed), truth, stayed

@@ -57,6 +57,34 @@ def test_an_image_without_variation_gives_itself_back_and_no_error():
     assert (variance == 0).all()
 
 
+@pytest.mark.parametrize(("shape", "n"), [((6, 6), 12), ((512, 512), 6), ((512, 512), 2), ((300, 20), 3)])
+def test_few_samples_that_differ_leave_the_rest_unsure(shape, n):
+    rng = np.random.default_rng(n)
+    visited = np.zeros(shape, bool)
+    visited.ravel()[rng.choice(visited.size, n, replace=False)] = True
+    intensity = np.where(visited, 50 + 15 * rng.standard_normal(shape), 0).astype(np.float32)
+    variogram = fit_variogram(intensity, visited)
+    assert variogram.nugget + variogram.sill > 0.2 * intensity[visited].var()
+    _, variance = krige(intensity, visited, variogram)
+    assert np.median(variance[~visited]) > 0
+
+
+def test_samples_too_far_apart_to_be_paired_tell_how_much_an_image_varies():
+    visited = np.zeros((2, 9000), bool)
+    visited[0, [0, -1]] = True
+    assert fit_variogram(np.where(visited, [np.arange(9000.0)] * 2, 0), visited).sill > 0
+
+
+def test_a_result_of_very_few_samples_says_so():
+    visited = np.zeros((40, 40), bool)
+    visited[3, [4, 20, 30]] = True
+    scan = SparseScan(np.where(visited, 7.0, 0), visited)
+    (note,) = Kriging().solve(scan).provenance["notes"]
+    assert note.startswith("3 samples are too few")
+    visited[::8, ::8] = True
+    assert "notes" not in Kriging().solve(SparseScan(np.where(visited, 7.0, 0), visited)).provenance
+
+
 @settings(max_examples=12, deadline=None)
 @given(
     shape=st.tuples(st.integers(1, 26), st.integers(1, 26)),

@@ -228,8 +228,8 @@ def test_where_natural_neighbours_are_the_better_guess_it_is_they_whom_a_spectru
     whole = tuple(slice(0, side) for side in scan.shape)
     assert smooth.validation is not None
     perfect = replace(smooth, validation=_AsGoodAsCanBe(**vars(smooth.validation)))
-    assert _joined(scan, scan.intensity, smooth, whole, 1).change.any()
-    assert not _joined(scan, scan.intensity, perfect, whole, 1).change.any()
+    assert _joined(scan, scan.intensity, None, smooth, whole, 1).change.any()
+    assert not _joined(scan, scan.intensity, None, perfect, whole, 1).change.any()
 
 
 class _AsGoodAsCanBe(Validation):

@@ -17,6 +17,7 @@ constexpr int n_bins = 13 * bins_per_octave;  // lags from 1 to 8192 px
 constexpr index near_lag = 6;                 // [px] all pairs up to here
 constexpr index pairs_per_bin = 3000;
 constexpr index max_anchors = 6000;
+constexpr index enough_pairs = 20;        // in a bin; where no bin has as many, any number is better than none
 constexpr double largest_exponent = 1.9;  // 2 makes covariance matrices singular in practice
 constexpr double two_pi = 6.283185307179586;
 
@@ -53,9 +54,15 @@ class Empirical {
         ++lag.pairs;
     }
     std::vector<Lag> lags() const {
+        auto const filled = filled_by(enough_pairs);
+        return filled.empty() ? filled_by(1) : filled;
+    }
+
+  private:
+    std::vector<Lag> filled_by(index least) const {
         std::vector<Lag> filled;
         for (auto lag : lags_) {
-            if (lag.pairs < 20) continue;
+            if (lag.pairs < least) continue;
             lag.distance /= static_cast<double>(lag.pairs);
             lag.semivariance /= static_cast<double>(lag.pairs);
             filled.push_back(lag);
@@ -63,7 +70,6 @@ class Empirical {
         return filled;
     }
 
-  private:
     std::array<Lag, n_bins> lags_{};
 };
 
@@ -139,6 +145,22 @@ Fit fit_amplitudes(std::vector<Lag> const &lags, double range, double exponent) 
     return {{nugget, sill, range, exponent}, misfit};
 }
 
+// What is known where no two samples are paired, or all that are paired are equal: how much the samples vary.
+Variogram without_pairs(View2D<float const> intensity, View2D<bool const> visited) {
+    auto const samples = visited_samples(visited);
+    auto const n = static_cast<double>(samples.size());
+    double sum = 0, squares = 0;  // about the first sample, so that equal ones give nothing at all
+    for (auto const &s : samples) {
+        double const value = static_cast<double>(intensity(s.y, s.x)) -
+                             static_cast<double>(intensity(samples.front().y, samples.front().x));
+        sum += value, squares += value * value;
+    }
+    double const variance = n > 1 ? (squares - sum * sum / n) / (n - 1) : 0;
+    if (variance <= 0) return {0, 0, 1, 1};
+    double const diagonal = std::hypot(static_cast<double>(visited.ny), static_cast<double>(visited.nx));
+    return {0, variance, std::max(1.0, 0.25 * diagonal), 1};
+}
+
 }  // namespace
 
 double Variogram::covariance(double r) const {
@@ -152,7 +174,7 @@ Variogram fit_variogram(View2D<float const> intensity, View2D<bool const> visite
         largest = std::max(largest, lag.semivariance);
         longest = std::max(longest, lag.distance);
     }
-    if (largest <= 0) return {0, 0, 1, 1};
+    if (largest <= 0) return without_pairs(intensity, visited);
     // Relative errors count (Cressie): the near lags, small and decisive for the weights, must fit as well as the far
     // ones.
     for (auto &lag : lags) {

@@ -16,7 +16,7 @@ from semrt.backends.cores import physical_cores
 from semrt.data import Micrograph, SparseScan, SparseVolume, Volume
 from semrt.deep_image_prior.settings import Settings
 from semrt.kernels import fit_variogram, krige, mask_statistics, natural_neighbour
-from semrt.tasks.exposure import exposure_told, sample_values
+from semrt.tasks.exposure import exposure_told, relative_exposure, sample_values
 from semrt.tasks.infill import standardisation
 from semrt.tasks.kriging import SMOOTHING, ClassicalEstimate, complete
 from semrt.tasks.wiener import wiener_estimate
@@ -177,6 +177,8 @@ class _Run:
         for scan in stack.slices:
             key.update(scan.intensity.tobytes())
             key.update(np.packbits(scan.visited).tobytes())
+            for given in (scan.exposure, scan.dwell_time):
+                key.update(b"" if given is None else given.tobytes())
         return key.hexdigest()
 
 
@@ -212,7 +214,7 @@ class _Fields:
 
         visited = self.scan.visited[window]
         values = sample_values(self.scan)[window]
-        exposure = None if self.scan.exposure is None else self.scan.exposure[window]
+        exposure = _part(relative_exposure(self.scan), window)
         variogram = self.classical.variogram
 
         def estimated(kept: NDArray[np.bool_]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -221,7 +223,12 @@ class _Fields:
             if self.classical.method == "natural neighbour":
                 estimate = natural_neighbour(values * kept, kept, smooth=SMOOTHING, n_threads=self.n_threads)
             elif self.classical.method == "learnt spectrum":
-                part = SparseScan(self.scan.intensity[window], kept, exposure=exposure)
+                part = SparseScan(
+                    self.scan.intensity[window],
+                    kept,
+                    exposure=_part(self.scan.exposure, window),
+                    dwell_time=_part(self.scan.dwell_time, window),
+                )
                 estimate = wiener_estimate(part, n_threads=self.n_threads).estimate
             return self._scaled(estimate), (np.sqrt(variance) / self.spread).astype(np.float32)
 
@@ -236,7 +243,7 @@ class _Fields:
             gap = mask_statistics(visited, n_threads=self.n_threads).mean_gap
         return Field(
             self._scaled(values) * visited,
-            self._weight(window),
+            visited.astype(np.float32) if exposure is None else visited * exposure,
             (self._scaled(self.classical.estimate[window]), error),
             estimated,
             unexplained,
@@ -246,11 +253,9 @@ class _Fields:
     def _scaled(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         return (values - np.float32(self.mean)) / np.float32(self.spread)
 
-    def _weight(self, window: tuple[slice, slice]) -> NDArray[np.float32]:
-        """Counting noise: the variance of a sample goes with the inverse of its dwell time, or of its exposure."""
-        visited = self.scan.visited[window].astype(np.float32)
-        given = self.scan.exposure if self.scan.dwell_time is None else self.scan.dwell_time
-        return visited if given is None else visited * given[window]
+
+def _part(plane: NDArray[np.float32] | None, window: tuple[slice, slice]) -> NDArray[np.float32] | None:
+    return None if plane is None else plane[window]
 
 
 def _told(fit: Fit, spread: float) -> dict[str, Any]:

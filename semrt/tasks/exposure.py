@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from semrt.data import SparseScan
 
-__all__ = ["black_level", "exposure_told", "sample_values"]
+__all__ = ["black_level", "exposure_told", "relative_exposure", "sample_values"]
 
 WINDOW = 1024
 """Side of the middle of the field that tells the black level [px]: hundreds of thousands of pairs are enough."""
@@ -29,6 +29,20 @@ def sample_values(scan: SparseScan) -> NDArray[np.float32]:
     values: NDArray[np.float32] = np.zeros_like(scan.intensity)
     np.divide(scan.intensity - np.float32(black_level(scan)), scan.exposure, out=values, where=scan.visited)
     return values
+
+
+def relative_exposure(scan: SparseScan) -> NDArray[np.float32] | None:
+    """How long the probe was at each pixel, (ny, nx): the noise variance of `sample_values` goes with its inverse.
+
+    As the scan tells its exposure, or its dwell time in the one at which the variance is the mean of all samples, which
+    is what a variogram tells of. None where all samples are alike.
+    """
+    if scan.exposure is not None or scan.dwell_time is None:
+        return scan.exposure
+    stayed = scan.dwell_time[scan.visited]
+    if stayed.min() == stayed.max():
+        return None
+    return scan.dwell_time * np.float32(np.mean(1 / stayed.astype(np.float64)))
 
 
 def black_level(scan: SparseScan) -> float:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from semrt.data import Micrograph, SparseScan
 from semrt.kernels import Variogram, fit_variogram, krige, natural_neighbour
 from semrt.scan.held_out import Cells
-from semrt.tasks.exposure import exposure_told, sample_values
+from semrt.tasks.exposure import exposure_told, relative_exposure, sample_values
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,6 +31,8 @@ SMOOTHING = 2.5
 VALIDATION_SIDE = 768
 """Cross-validation looks at no more than this square [px]: the choice is of a method, not of a value."""
 VALIDATION_FRACTION = 0.12
+TELLING = 8
+"""Samples; of fewer, a variogram and with it the error map is hardly more than a guess, and of one it is nothing."""
 DECISIVE = 2.0
 """Standard errors by which natural neighbours must win: kriging is right far more often, and few cells say little."""
 
@@ -63,13 +65,13 @@ def classical_estimate(scan: SparseScan, *, n_threads: int | None = None) -> Cla
 
     On nearly flat, noisy images a fitted variogram can mislead; held-out samples show it.
     """
-    values = sample_values(scan)
+    values, exposure = sample_values(scan), relative_exposure(scan)
     variogram = fit_variogram(values, scan.visited)
     smooth = natural_neighbour(values, scan.visited, smooth=SMOOTHING, n_threads=n_threads)
-    estimate, variance = krige(values, scan.visited, variogram, exposure=scan.exposure, n_threads=n_threads)
+    estimate, variance = krige(values, scan.visited, variogram, exposure=exposure, n_threads=n_threads)
     middle = tuple(slice(max(0, n - VALIDATION_SIDE) // 2, (n + min(n, VALIDATION_SIDE)) // 2) for n in scan.shape)
-    exposure = None if scan.exposure is None else scan.exposure[middle]
-    validation = Validation.of(values[middle], scan.visited[middle], variogram, exposure, n_threads)
+    looked_at = None if exposure is None else exposure[middle]
+    validation = Validation.of(values[middle], scan.visited[middle], variogram, looked_at, n_threads)
     rough = validation is not None and validation.advantage(validation.smooth(values[middle], n_threads)) > DECISIVE
     return ClassicalEstimate(
         estimate=smooth if rough else estimate,
@@ -87,19 +89,24 @@ def complete(
 ) -> Micrograph:
     """The result of a completion: what was measured stays measured, unless it is to be denoised.
 
-    estimate, error: (ny, nx).  noise: standard deviation of one sample, the error of what stays.
+    estimate, error: (ny, nx).  noise: standard deviation of a sample, the error of what stays; where the probe stayed
+    for unequal times, that of their mean variance.
     A sample taken at partial exposure is no micrograph intensity, so those are always estimated.
     """
     if not denoise and scan.exposure is None:
         estimate = np.where(scan.visited, scan.intensity, estimate)
-        error = np.where(scan.visited, np.float32(noise), error)
+        exposure = relative_exposure(scan)
+        known = np.float32(noise) if exposure is None else noise / np.sqrt(np.where(scan.visited, exposure, 1))
+        error = np.where(scan.visited, known, error).astype(np.float32)
     return Micrograph(estimate, pixel_size=scan.pixel_size, error=error, metadata=scan.metadata)
 
 
 def completed(scan: SparseScan, classical: ClassicalEstimate, *, denoise: bool) -> Micrograph:
     """The result of a classical model, with what its record says."""
     noise = float(np.sqrt(classical.variogram.nugget))
-    told = {"method": classical.method, "variogram": asdict(classical.variogram), **exposure_told(scan)}
+    told: dict[str, Any] = {"method": classical.method, "variogram": asdict(classical.variogram), **exposure_told(scan)}
+    if (samples := int(np.count_nonzero(scan.visited))) < TELLING:
+        told["notes"] = (f"{samples} samples are too few to tell how far from the truth the rest may be",)
     return replace(complete(scan, classical.estimate, classical.error, noise, denoise=denoise), provenance=told)
 
 

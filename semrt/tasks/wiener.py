@@ -11,7 +11,7 @@ import numpy as np
 from semrt import tiling
 from semrt.data import SparseScan
 from semrt.kernels import add_tile, opencv_threads, thread_count
-from semrt.tasks.exposure import sample_values
+from semrt.tasks.exposure import relative_exposure, sample_values
 from semrt.tasks.kriging import DECISIVE, ClassicalEstimate, Validation, classical_estimate, completed
 from semrt.tasks.learnt_spectrum import learnt_estimate
 from semrt.tasks.sample_bounds import sample_bounds
@@ -60,14 +60,14 @@ def wiener_estimate(scan: SparseScan, *, n_threads: int | None = None) -> Classi
     is smooth and has no period and for few samples, it is the classical estimate.
     """
     classical = classical_estimate(scan, n_threads=n_threads)
-    values = sample_values(scan)
+    values, exposure = sample_values(scan), relative_exposure(scan)
     layout = tiling.plan(scan.shape, [_piece_side(side) for side in scan.shape], OVERLAP, 1)
     lanes = min(len(layout), thread_count(n_threads))
     inner = n_threads if lanes == 1 else 1
 
     def joined(_lane: int, at: tuple[tuple[int, ...], Window]) -> _Piece | None:
         place = tuple(slice(first, first + side) for first, side in zip(at[0], layout.tile, strict=True))
-        return _joined(scan, values, classical, place, inner)
+        return _joined(scan, values, exposure, classical, place, inner)
 
     canvas = np.zeros((2, *scan.shape), np.float32)
     judged: list[tuple[float, float, bool, int]] = []  # not the pieces: all their changes are as large as the field
@@ -114,13 +114,17 @@ def _piece_side(side: int) -> int:
 def _joined(
     scan: SparseScan,
     values: NDArray[np.float32],
+    exposure: NDArray[np.float32] | None,
     classical: ClassicalEstimate,
     place: tuple[slice, ...],
     n_threads: int | None,
 ) -> _Piece | None:
-    """What becomes of a piece of the field; None where nothing can be held out to judge it."""
+    """What becomes of a piece of the field; None where nothing can be held out to judge it.
+
+    values, exposure: of the whole field, (ny, nx), by `sample_values` and `relative_exposure`.
+    """
     values, visited, guess = values[place], scan.visited[place], classical.estimate[place]
-    exposure = None if scan.exposure is None else scan.exposure[place]
+    exposure = None if exposure is None else exposure[place]
     if np.count_nonzero(visited) < FEWEST_SAMPLES:
         return None
     validation = classical.validation  # where the field is one piece, the same samples were held out already
