@@ -14,7 +14,12 @@ from semrt_export.recipes.infill import InfillRecipe
 from semrt_export.run_folder import RunFolder, load
 from semrt_export.schedule import Budget
 from semrt_export.train import make_pool, train
-from toy_recipe import ToyRecipe
+from toy_recipe import ToyNet, ToyRecipe
+
+
+class DroppingRecipe(ToyRecipe):
+    def network(self):
+        return ToyNet(dropout=0.3)
 
 
 def quiet(_line):
@@ -49,6 +54,45 @@ def test_a_run_that_was_interrupted_and_resumed_ends_as_one_that_was_not(tmp_pat
     for part in ("network", "averaged"):
         for name, weight in straight[part].items():
             torch.testing.assert_close(resumed[part][name], weight, rtol=1e-6, atol=1e-7)
+
+
+def test_a_network_that_drops_out_at_random_goes_on_as_if_it_had_not_been_stopped(tmp_path):
+    trained(tmp_path / "straight", DroppingRecipe(), steps=6)
+    trained(tmp_path / "stopped", DroppingRecipe(interrupt_at=5), steps=6)  # in the third step
+    trained(tmp_path / "stopped", DroppingRecipe(), steps=6, resume=True)
+    straight, resumed = (load(RunFolder(tmp_path / name).checkpoint)["network"] for name in ("straight", "stopped"))
+    for name, weight in straight.items():
+        torch.testing.assert_close(resumed[name], weight, rtol=1e-6, atol=1e-7)
+
+
+def test_a_run_that_goes_on_keeps_its_seed(tmp_path):
+    trained(tmp_path / "straight", steps=6, seed=7)
+    trained(tmp_path / "stopped", ToyRecipe(interrupt_at=5), steps=6, seed=7)
+    trained(tmp_path / "stopped", steps=6, resume=True)
+    assert RunFolder(tmp_path / "stopped").read_config()["seed"] == 7
+    straight, resumed = (load(RunFolder(tmp_path / name).checkpoint)["network"] for name in ("straight", "stopped"))
+    torch.testing.assert_close(resumed, straight, rtol=1e-6, atol=1e-7)
+
+
+def test_making_further_samples_leaves_what_is_known_of_a_run(tmp_path):
+    trained(tmp_path, steps=2, seed=7)
+    run = RunFolder(tmp_path)
+    before = run.config.read_bytes()
+    make_pool(ToyRecipe(), tmp_path, count=2, workers=1, report=quiet)
+    assert run.config.read_bytes() == before
+    with pytest.raises(InvalidOption, match="holds a run with other options"):
+        make_pool(ToyRecipe(seed=4), tmp_path, count=2, workers=1, report=quiet)
+
+
+def test_a_row_that_a_kill_broke_off_is_forgotten(tmp_path):
+    trained(tmp_path, steps=50)
+    table = tmp_path / "held_out.csv"
+    whole = table.read_bytes()
+    table.write_bytes(whole + b"99,12.3")
+    assert [row["step"] for row in RunFolder(tmp_path).rows("held_out")] == [50]
+    trained(tmp_path, steps=51, resume=True)
+    assert table.read_bytes().startswith(whole)
+    assert [row["step"] for row in RunFolder(tmp_path).rows("held_out")] == [50, 51]
 
 
 def test_ctrl_c_works_as_before_once_training_is_over(tmp_path):

@@ -16,8 +16,9 @@ from semrt_export.schedule import Schedule
 class ToyNet(nn.Module):
     multiple = 2
 
-    def __init__(self):
+    def __init__(self, dropout=0.0):
         super().__init__()
+        self.dropout = nn.Dropout(dropout)
         self.convolution = nn.Conv2d(4, 4, 3, padding=1)
         nn.init.zeros_(self.convolution.weight)
         nn.init.zeros_(self.convolution.bias)
@@ -27,7 +28,7 @@ class ToyNet(nn.Module):
 
     def forward(self, blurred):
         folded = functional.pixel_unshuffle(blurred, 2)
-        return blurred + functional.pixel_shuffle(self.convolution(folded), 2)
+        return blurred + functional.pixel_shuffle(self.convolution(self.dropout(folded)), 2)
 
 
 def blurred_noise(index, seed=0):

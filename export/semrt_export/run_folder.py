@@ -6,6 +6,7 @@ import csv
 import json
 import platform
 from dataclasses import dataclass
+from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -43,12 +44,16 @@ class RunFolder:
     def write_config(self, config: Mapping[str, Any]) -> None:
         """Write config.json; raises InvalidOption when the folder holds another run, so that two are never mixed."""
         asked = json.loads(json.dumps(config))
-        if self.config.exists() and (found := self.read_config())["recipe"] != asked["recipe"]:
-            raise InvalidOption(
-                f"{self.path}: holds a run with other options ({found['recipe']}); choose another --out"
-            )
+        if self.config.exists():
+            self.check_recipe(asked["recipe"])
         self.path.mkdir(parents=True, exist_ok=True)
         _write_text(self.config, json.dumps(asked, indent=2) + "\n")
+
+    def check_recipe(self, options: Mapping[str, Any]) -> None:
+        """Raise InvalidOption when the run in this folder was made with other options than these."""
+        found = self.read_config()["recipe"]
+        if found != json.loads(json.dumps(dict(options))):
+            raise InvalidOption(f"{self.path}: holds a run with other options ({found}); choose another --out")
 
     def read_config(self) -> dict[str, Any]:
         """What config.json says.  Raises InputNotFound, UnreadableFile."""
@@ -67,22 +72,29 @@ class RunFolder:
             writer = csv.DictWriter(stream, list(row))
             if new:
                 writer.writeheader()
-            writer.writerow({name: f"{value:.6g}" for name, value in row.items()})
+            writer.writerow(_printed(row))
 
     def rows(self, table: str) -> list[dict[str, float]]:
-        """The rows of `table`.csv; none when it was never written."""
+        """The rows of `table`.csv; none when it was never written, and not the one that a kill broke off."""
         path = self.path / f"{table}.csv"
         if not path.exists():
             return []
         with path.open(newline="", encoding="utf-8") as stream:
-            return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(stream)]
+            whole = [line for line in stream if line.endswith("\n")]
+        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(whole)]
 
     def drop_rows_after(self, table: str, step: int) -> None:
         """Forget what was logged after the checkpoint from which a run goes on: those steps are taken again."""
         kept = [row for row in self.rows(table) if row["step"] <= step]
-        (self.path / f"{table}.csv").unlink(missing_ok=True)
-        for row in kept:
-            self.append(table, row)
+        path = self.path / f"{table}.csv"
+        if not kept:
+            path.unlink(missing_ok=True)
+            return
+        text = StringIO(newline="")
+        writer = csv.DictWriter(text, list(kept[0]))
+        writer.writeheader()
+        writer.writerows(_printed(row) for row in kept)
+        _write_text(path, text.getvalue())
 
     def plot(self, score: str) -> None:
         """Draw curve.png: the loss, and the column `score` of the held-out table."""
@@ -132,6 +144,10 @@ def environment(device: str) -> dict[str, Any]:
         "device": device,
         "threads": torch.get_num_threads(),
     }
+
+
+def _printed(row: Mapping[str, float]) -> dict[str, str]:
+    return {name: f"{value:.6g}" for name, value in row.items()}
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -113,7 +113,11 @@ class Recipe(Protocol):
 
 def make_pool(recipe: Recipe, folder: Path, *, count: int, workers: int, report: Callable[[str], None] = print) -> None:
     """Make the first `count` training samples and keep them in the run's folder; what is there is not made again."""
-    RunFolder(folder).write_config(_config(recipe, "cpu", seed=0))
+    run = RunFolder(folder)
+    if run.config.exists():  # whose seed, device and beginning are those of the training
+        run.check_recipe(recipe.options())
+    else:
+        run.write_config(_config(recipe, "cpu", seed=0))
     pool = _pool(recipe, folder)
     reached = 0
     with filling(pool, recipe.sample_maker(), count=count, workers=workers) as working:
@@ -142,7 +146,8 @@ def train(
 ) -> Evaluation:
     """Train until the budget is spent or Ctrl-C, saving as it goes; returns the last evaluation.
 
-    Each step draws its samples by (seed, step) alone, so that going on needs no state of a random generator.
+    Each step draws its samples, and what its network drops out, by (seed, step) alone, so that going on needs no state
+    of a random generator.  seed: of a new run; one that goes on keeps its own.
     workers: processes that make further samples meanwhile; 0 trains on the samples that are there.
     start_from: folder of a model whose weights a new run begins with.  evaluate_every [s].
     Raises InvalidOption (the folder holds a run and `resume` is not set), DeviceUnavailable, ModelDamaged, and
@@ -156,7 +161,11 @@ def train(
     if run.checkpoint.exists() and not resume:
         raise InvalidOption(f"{folder}: holds a training run; use --resume to go on with it, or choose another --out")
     state = _State.resumed(recipe, run, device) if resume else _State.new(recipe, device, seed, start_from)
-    started = run.read_config().get("started_from") if resume else _named(start_from)
+    if resume:
+        before = run.read_config()
+        seed, started = before["seed"], before.get("started_from")
+    else:
+        started = _named(start_from)
     run.write_config(_config(recipe, device, seed) | ({"started_from": started} if started else {}))
     held_out = recipe.held_out()
     pool = _pool(recipe, folder)
@@ -275,6 +284,7 @@ def _loop(
         rng = np.random.default_rng((seed, state.step))
         drawn = state.objective.draw(pool, rng, recipe.schedule.batch, indices)
         samples = [recipe.augment(sample, rng) for sample in drawn]
+        torch.manual_seed(int(np.random.default_rng((seed, state.step, 1)).integers(2**63)))  # of dropout
         loss, norm = state.advance(recipe.schedule, samples, spent, rng)
         state.seconds = time.monotonic() - started
         losses.append(loss)
