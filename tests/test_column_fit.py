@@ -273,3 +273,18 @@ def test_what_cannot_be_fitted_is_refused_in_one_line(image, positions, keywords
     with pytest.raises(error, match=message) as refused:
         semrt.refine_columns(image, positions, **keywords)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("unit", [1e-15, 3e-9, 1e12])
+def test_columns_are_as_well_known_in_any_unit(unit):
+    image = cases()["square-clean"].image(bound=False)
+    starts = np.stack([image.y, image.x], axis=1)
+    counted = semrt.refine_columns(image.counts, starts)
+    told = semrt.refine_columns(unit * image.counts.astype(np.float64), starts)
+    assert told.converged.sum() == counted.converged.sum() > 300
+    np.testing.assert_allclose(told.sigma_y, counted.sigma_y, rtol=1e-3)
+    np.testing.assert_allclose(told.chi2, counted.chi2, rtol=1e-2)
+    np.testing.assert_allclose(told.intensity, unit * counted.intensity, rtol=1e-3)
+    assert told.gain == pytest.approx(unit * counted.gain, rel=1e-2)
+    given = semrt.refine_columns(unit * image.counts.astype(np.float64), starts, gain=unit, read_noise=2 * unit)
+    assert (given.gain, given.variance_floor) == pytest.approx((unit, 4 * unit**2), rel=1e-6)

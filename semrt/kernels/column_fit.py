@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -107,21 +107,40 @@ def refine_columns(
     if not (math.isfinite(threshold) and threshold > 0):
         raise InvalidOption(f"threshold: expected standard deviations above 0, got {threshold}")
     counts_an_electron, deviation = _noise(gain, read_noise, offset)
-    return RefinedColumns(
+    exponent = _magnification(plane)
+    magnified = 2.0**exponent
+    found = RefinedColumns(
         **_core.refine_columns(
-            plane,
+            np.ldexp(plane, exponent),
             starts,
             0.0 if sigma is None else float(sigma),
             -1.0 if tail is None else float(tail),
-            counts_an_electron,
-            deviation,
-            float(offset),
+            counts_an_electron * magnified,
+            deviation * magnified,
+            float(offset) * magnified,
             straighten_rows,
             find_missing,
             float(threshold),
             thread_count(n_threads),
         )
     )
+    return replace(
+        found,
+        intensity=found.intensity / magnified,
+        intensity_sigma=found.intensity_sigma / magnified,
+        background=found.background / magnified,
+        gain=found.gain / magnified,
+        variance_floor=found.variance_floor / magnified**2,
+    )
+
+
+def _magnification(plane: NDArray[np.float32]) -> int:
+    """The power of two that brings the contrast of an image to about a thousand, whatever its unit.
+
+    In amperes, variances are so small that nothing is left of them beside the kernel's floors.
+    """
+    contrast = float(plane.max()) - float(plane.min())
+    return 10 - math.frexp(contrast)[1] if contrast > 0 else 0
 
 
 def _noise(gain: float | None, read_noise: float | None, offset: float) -> tuple[float, float]:
