@@ -150,3 +150,9 @@ def test_a_scan_copies_its_intensities_only_where_a_gap_holds_something():
     before = dirty.copy()
     np.testing.assert_array_equal(SparseScan(dirty, a_mask()[0]).intensity, clean)
     np.testing.assert_array_equal(dirty, before)
+
+
+@pytest.mark.parametrize("given", [0, (2, -1), (1, 2, 3), "abc", (np.nan, 1)])
+def test_a_pixel_size_that_is_none_is_refused(given):
+    with pytest.raises(InvalidValue, match="pixel_size: expected \\(dy, dx\\) above zero"):
+        SparseVolume(counts(), a_mask(), pixel_size=given)

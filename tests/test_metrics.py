@@ -184,3 +184,11 @@ def test_what_are_no_labels_is_refused(measure):
         measure(FOUND, TRUTH.astype(float))
     with pytest.raises(InvalidOption, match="n_classes: expected one or more, got 0"):
         measure(FOUND, TRUTH, 0)
+
+
+def test_an_image_with_nan_is_not_taken_for_a_perfect_one():
+    spoilt = np.ones((16, 16))
+    spoilt[3, 3] = np.nan
+    assert np.isnan(metrics.psnr(spoilt, np.ones((16, 16))))
+    with pytest.raises(InvalidOption):
+        metrics.psnr(np.ones((16, 16)), np.ones((16, 16)), data_range=0)

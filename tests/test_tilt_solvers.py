@@ -263,3 +263,7 @@ def test_a_series_or_a_start_of_another_shape_is_refused():
             solve(np.zeros((25, 1, 8)), geometry)
     with pytest.raises(InvalidShape, match=r"start: expected shape \(8, 2, 9\)"):
         sirt(np.zeros((25, 2, 9)), geometry, start=np.zeros((8, 1, 9)))
+
+
+def test_equal_tilts_share_what_one_would_stand_for():
+    np.testing.assert_allclose(angular_weights([10, 10, 10]).sum(), np.pi)

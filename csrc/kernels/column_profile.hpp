@@ -24,14 +24,6 @@ struct ColumnProfile {
     // Half-widths [px]: beyond `reach` it is left out, within `core` it is fitted.
     double reach() const { return tail > 0 ? 6.2 * width : 4 * width; }
     double core() const { return 3 * width; }
-    double at(double r) const {
-        double sum = 0;
-        for (int part = 0; part < parts(); ++part) {
-            double const t = r / sigma(part);
-            sum += share(part) * std::exp(-0.5 * t * t);
-        }
-        return sum;
-    }
 };
 
 // The pixels [first, last] of one axis of n that lie within half_width of `at`; none if first > last.

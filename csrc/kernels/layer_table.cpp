@@ -89,13 +89,6 @@ LayerTable::LayerTable(View3D<double const> signals, View1D<double const> lower,
     }
 }
 
-index LayerTable::nearest_upper(float thickness) const {
-    auto const after = std::upper_bound(upper_.begin(), upper_.end(), thickness) - upper_.begin();
-    if (after == 0) return 0;
-    if (after == n_upper()) return after - 1;
-    return thickness - upper(after - 1) <= upper(after) - thickness ? after - 1 : after;
-}
-
 FeatureImage LayerTable::project(View3D<float const> stack, DetectorResponse const &response, int n_threads) const {
     FeatureImage image{stack.ny, stack.nx, {}, {}};
     auto const pixels = static_cast<std::size_t>(stack.ny * stack.nx);
@@ -127,13 +120,6 @@ FeatureImage LayerTable::project(View3D<float const> stack, DetectorResponse con
         }
     });
     return image;
-}
-
-double LayerTable::log_signal(Features const &features, index energy) const {
-    auto const e = static_cast<std::size_t>(energy);
-    double sum = mean_[e];
-    for (std::size_t k = 0; k < n_features; ++k) sum += noise_ * basis_[k][e] * static_cast<double>(features[k]);
-    return sum;
 }
 
 }  // namespace semrt

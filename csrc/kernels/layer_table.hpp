@@ -58,11 +58,8 @@ class LayerTable {
     index n_energies() const { return static_cast<index>(mean_.size()); }
     index n_lower() const { return static_cast<index>(lower_.size()); }
     index n_upper() const { return static_cast<index>(upper_.size()); }
-    double noise() const { return noise_; }
     float lower(index i) const { return lower_[static_cast<std::size_t>(i)]; }
     float upper(index j) const { return upper_[static_cast<std::size_t>(j)]; }
-    // The label nearest to a thickness [nm].
-    index nearest_upper(float thickness) const;
     // The first label of the lower layer from which on it varies continuously.
     index first_present() const { return lower(0) == 0 && n_lower() > 1 ? 1 : 0; }
 
@@ -72,9 +69,6 @@ class LayerTable {
 
     // The features of an image's pixels.  stack: (n, ny, nx).
     FeatureImage project(View3D<float const> stack, DetectorResponse const &response, int n_threads) const;
-
-    // Logarithm of the signal of a label at an energy, from the features.
-    double log_signal(Features const &features, index energy) const;
 
   private:
     double noise_;

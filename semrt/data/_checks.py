@@ -62,8 +62,12 @@ def checked_pixel_size(pixel_size: PixelSize | float | None) -> PixelSize | None
     """(dy, dx) [nm], from one number too; None stays None.  Raises InvalidValue."""
     if pixel_size is None:
         return None
-    dy, dx = (float(step) for step in np.broadcast_to(np.asarray(pixel_size, float), (2,)))
-    if not (np.isfinite([dy, dx]).all() and dy > 0 and dx > 0):
+    try:
+        dy, dx = (float(step) for step in np.broadcast_to(np.asarray(pixel_size, float), (2,)))
+        known = bool(np.isfinite([dy, dx]).all()) and dy > 0 and dx > 0
+    except (TypeError, ValueError):  # no numbers, or three of them
+        known = False
+    if not known:
         raise InvalidValue("pixel_size", "(dy, dx) above zero [nm]", pixel_size, "use None when it is unknown")
     return dy, dx
 

@@ -28,12 +28,12 @@ def rmse(image: ArrayLike, truth: ArrayLike) -> float:
 
 
 def psnr(image: ArrayLike, truth: ArrayLike, data_range: float = 1.0) -> float:
-    """Peak signal-to-noise ratio [dB]; infinite for equal images.
+    """Peak signal-to-noise ratio [dB]; infinite for equal images, NaN where one of them holds NaN.
 
     Raises InvalidShape, InvalidOption for a data_range not above zero.
     """
-    error = rmse(image, truth)
-    return float(20 * np.log10(_positive(data_range) / error)) if error > 0 else float("inf")
+    span, error = _positive(data_range), rmse(image, truth)
+    return float("inf") if error == 0 else float(20 * np.log10(span / error))
 
 
 def ssim(image: ArrayLike, truth: ArrayLike, data_range: float = 1.0) -> float:

@@ -167,7 +167,7 @@ def angular_weights(angles: ArrayLike) -> NDArray[np.float64]:
     widest = int(np.argmax(gaps))
     others = np.delete(gaps, widest)
     before, after = np.roll(gaps, 1), gaps.copy()
-    if len(others) and gaps[widest] > 1.5 * others.max():
+    if len(others) and gaps[widest] > 1.5 * others.max() > 0:
         last, first = widest, (widest + 1) % len(gaps)
         after[last], before[first] = before[last], after[first]
     weights = np.empty_like(tilts)
