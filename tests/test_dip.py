@@ -50,6 +50,7 @@ def test_an_almost_empty_scan_is_completed_with_a_clear_note():
     assert "notes" not in details(dip(scan_of(image, 0.002, seed=3)))
 
 
+@pytest.mark.filterwarnings("ignore:so few samples")
 @pytest.mark.parametrize(("shape", "samples"), [((32, 32), 15), ((20, 20), 1)])
 def test_too_few_samples_give_the_classical_result_and_say_so(shape, samples):
     visited = np.zeros(shape, bool)

@@ -80,7 +80,7 @@ def test_a_result_of_very_few_samples_says_so():
     visited[3, [4, 20, 30]] = True
     scan = SparseScan(np.where(visited, 7.0, 0), visited)
     (note,) = Kriging().solve(scan).provenance["notes"]
-    assert note.startswith("3 samples are too few")
+    assert note.startswith("so few samples (3) do not tell")
     visited[::8, ::8] = True
     assert "notes" not in Kriging().solve(SparseScan(np.where(visited, 7.0, 0), visited)).provenance
 

@@ -152,7 +152,8 @@ def test_there_is_no_image_before_the_first_sample():
 def test_one_sample_is_enough_for_an_image():
     growing = live(model="infill", device="cpu")
     growing.add(20, 30, 0.5)
-    image = growing.image()
+    with pytest.warns(UserWarning, match=r"so few samples \(1\) do not tell how far"):
+        image = growing.image()
     np.testing.assert_allclose(image.intensity, 0.5, atol=1e-6)
     assert image.provenance["fallback"]["solver"] == "wiener"  # so few samples are unlike the training
 

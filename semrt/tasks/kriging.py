@@ -106,7 +106,7 @@ def completed(scan: SparseScan, classical: ClassicalEstimate, *, denoise: bool) 
     noise = float(np.sqrt(classical.variogram.nugget))
     told: dict[str, Any] = {"method": classical.method, "variogram": asdict(classical.variogram), **exposure_told(scan)}
     if (samples := int(np.count_nonzero(scan.visited))) < TELLING:
-        told["notes"] = (f"{samples} samples are too few to tell how far from the truth the rest may be",)
+        told["notes"] = (f"so few samples ({samples}) do not tell how far from the truth the rest may be",)
     return replace(complete(scan, classical.estimate, classical.error, noise, denoise=denoise), provenance=told)
 
 
