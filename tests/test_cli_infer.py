@@ -13,6 +13,7 @@ import tifffile
 
 from command import SEMRT, fails, run, sparse, waves, written
 from semrt import engine, io
+from semrt.cli import _results
 from semrt.data import Micrograph, SparseScan
 from semrt.provenance import sha256_of
 from semrt.tasks.kriging import Kriging
@@ -65,6 +66,23 @@ def test_the_provenance_names_input_model_device_and_time(tmp_path):
     assert told["device"]["used"] == "cpu"
     assert told["seconds"]["run"] > 0
     assert told["scan"]["coverage"] == pytest.approx(sparse().coverage)
+
+
+@pytest.mark.parametrize("happens", ["another takes its place", "it vanishes"])
+def test_the_hash_is_of_the_file_that_was_read_whatever_happens_to_it_meanwhile(tmp_path, monkeypatch, happens):
+    scan = written(tmp_path / "s.npz")
+    before, drawn = sha256_of(scan), _results.preview_of
+
+    def preview_of(*given, **more):
+        scan.unlink() if happens == "it vanishes" else written(scan, sparse(seed=1), overwrite=True)
+        return drawn(*given, **more)
+
+    monkeypatch.setattr(_results, "preview_of", preview_of)
+    result = run("infer", "kriging", scan, "-o", tmp_path / "out.npz", "--preview")
+    assert result.exit_code == 0, result.stderr
+    told = json.loads((tmp_path / "out.semrt.json").read_text(encoding="utf-8"))
+    assert told["input"] == {"path": str(scan.resolve()), "sha256": before}
+    assert (tmp_path / "out.npz").exists()
 
 
 def test_json_is_one_object_that_says_where_everything_is(tmp_path):

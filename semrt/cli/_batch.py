@@ -9,7 +9,7 @@ from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from semrt import engine, io
+from semrt import engine, io, provenance
 from semrt.cli import _results
 from semrt.cli._energies import energy_stack, takes_energies
 from semrt.cli._failures import INTERRUPTED, exit_code, log_traceback, message
@@ -138,16 +138,16 @@ class Batch:
         targets = targets if isinstance(targets, Mapping) else targets.targets
         summary = Summary()
         stop = threading.Event()
-        inputs: dict[Path, Any] = {}
+        inputs: dict[Path, tuple[Any, Mapping[str, str]]] = {}
         partial: dict[Path, Path] = {}
 
         def read(source: Path) -> Any:
             with nullcontext() if arriving is None else arriving.begun(source):
                 inputs[source] = self._read(source, targets[source])
-            return inputs[source]
+            return inputs[source][0]
 
         def write(source: Path, result: Any) -> dict[str, Any]:
-            record = self._write(source, targets[source], inputs[source], result)
+            record = self._write(source, targets[source], *inputs[source], result)
             if source in partial and not record["interrupted"]:
                 shutil.rmtree(partial[source], ignore_errors=True)
             return record
@@ -213,7 +213,8 @@ class Batch:
         chosen = isinstance(self.model, Solver) and len(devices_of(self.model)) > 1
         return f" on {outcome.result['device']['used']}" if chosen else ""
 
-    def _read(self, source: Path, target: Path) -> Any:
+    def _read(self, source: Path, target: Path) -> tuple[Any, Mapping[str, str]]:
+        """What a file holds, and which file that was."""
         if takes_tilts(self._task):
             measured = read_tilted(source, self.tilts, self.reading)
         else:
@@ -223,7 +224,7 @@ class Batch:
         check_accepted(source, measured, self._task.accepts, self._name)
         if not self._kind.FORMATS:
             io.check_fits(target, measured)  # not after an hour of work
-        return measured
+        return measured, provenance.input_of(source)
 
     @property
     def _task(self) -> NetworkTask | Solver:
@@ -237,7 +238,9 @@ class Batch:
     def _kind(self) -> Kind:
         return kind_of(result_of(self._task))
 
-    def _write(self, source: Path, target: Path, measured: Any, result: Any) -> dict[str, Any]:
+    def _write(
+        self, source: Path, target: Path, measured: Any, origin: Mapping[str, str], result: Any
+    ) -> dict[str, Any]:
         picture = None
         if self.preview:
             picture = _results.preview_of(measured, result, source.name, spectra=self.spectra)
@@ -247,7 +250,7 @@ class Batch:
             target,
             result,
             measured,
-            source,
+            origin,
             overwrite=self.overwrite,
             picture=picture,
             saves=self.saves,

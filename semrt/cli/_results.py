@@ -37,7 +37,7 @@ def save(
     target: Path,
     result: Any,
     measured: Any,
-    source: Path,
+    origin: Mapping[str, str],
     *,
     overwrite: bool,
     picture: NDArray[np.uint8] | None = None,
@@ -46,6 +46,7 @@ def save(
 ) -> dict[str, Path]:
     """Write a result and what belongs to it, each file whole; the result comes last, so that where it is, all is.
 
+    origin: the file that was read, as provenance.input_of described it then.
     saves: of what the kind of result leaves to choose, what is to be saved.  making: how, where it leaves that too.
     Returns role -> path; roles are output, provenance, preview, and those of the kind.
     Raises OutputExists, OutputNotWritable.
@@ -60,7 +61,7 @@ def save(
         written["preview"] = beside(target, "_preview.png")
         write_preview(written["preview"], picture, overwrite=True)
     written["provenance"] = beside(target, ".semrt.json")
-    record = provenance.sidecar(result, source) | kind.described(measured, result)
+    record = provenance.sidecar(result, origin) | kind.described(measured, result)
     io.write_json(written["provenance"], record, overwrite=True)
     io.write(target, result, overwrite=overwrite)
     return {"output": target, **written}
