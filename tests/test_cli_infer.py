@@ -15,6 +15,7 @@ from command import SEMRT, fails, run, sparse, waves, written
 from semrt import engine, io
 from semrt.cli import _results
 from semrt.data import Micrograph, SparseScan
+from semrt.errors import InputNotFound
 from semrt.provenance import sha256_of
 from semrt.tasks.kriging import Kriging
 
@@ -185,6 +186,25 @@ def test_what_would_be_written_beside_a_result_is_not_replaced_unasked(tmp_path)
         run("infer", "kriging", scan, "-o", tmp_path, "--preview"), 3, "s_kriging_preview.png", "already exists"
     )
     assert names(tmp_path) == ["s.npz", "s_kriging_preview.png"]
+
+
+def test_what_lies_beside_an_ome_tiff_is_named_after_it_guarded_and_no_input(tmp_path):
+    scan = written(tmp_path / "s.npz")
+    out = tmp_path / "out" / "x.ome.tif"
+    written(tmp_path / "out" / "x_error.ome.tif")
+    refused = run("infer", "kriging", scan, "-o", out, "--preview")
+    assert fails(refused, 3, "x_error.ome.tif", "already exists")
+    (tmp_path / "out" / "x_error.ome.tif").unlink()
+    assert run("infer", "kriging", scan, "-o", out, "--preview").exit_code == 0
+    assert names(out.parent) == ["x.ome.tif", "x.semrt.json", "x_error.ome.tif", "x_preview.png"]
+    with pytest.raises(InputNotFound):
+        io.expand_inputs([out.parent])
+
+
+def test_where_the_result_holds_the_error_map_no_file_is_in_its_way(tmp_path):
+    scan = written(tmp_path / "s.npz")
+    written(tmp_path / "x_error.npz")
+    assert run("infer", "kriging", scan, "-o", tmp_path / "x.npz").exit_code == 0
 
 
 def test_one_bad_file_does_not_stop_the_others(tmp_path):

@@ -15,7 +15,7 @@ from semrt.cli._energies import energy_stack, takes_energies
 from semrt.cli._failures import INTERRUPTED, exit_code, log_traceback, message
 from semrt.cli._inputs import check_accepted
 from semrt.cli._interrupt import asking_first
-from semrt.cli._kinds import kind_of
+from semrt.cli._kinds import beside, kind_of
 from semrt.cli._progress import Progress, progress
 from semrt.cli._tilts import Tilts, read_tilted, takes_tilts
 from semrt.engine.solver_road import name_of
@@ -153,7 +153,7 @@ class Batch:
             return record
 
         def checkpoint(source: Path) -> Path:
-            partial[source] = targets[source].with_name(f"{targets[source].stem}.partial")
+            partial[source] = beside(targets[source], ".partial")
             return partial[source]
 
         with progress(None if arriving else len(targets), self.header, quiet=self.quiet) as shown:
