@@ -282,6 +282,17 @@ def test_a_result_that_would_replace_its_input(tmp_path):
     assert scan.read_bytes() == before
 
 
+@pytest.mark.parametrize("role", ["--mask", "--exposure"])
+def test_a_result_or_what_lies_beside_it_that_would_replace_what_is_read_with_the_input(tmp_path, role):
+    io.write(tmp_path / "image.tif", Micrograph(waves()))
+    said = written(tmp_path / "said_error.tif", Micrograph(sparse().visited.astype(np.float32)))
+    before = said.read_bytes()
+    for out in (said, tmp_path / "said.tif"):
+        result = run("infer", "kriging", tmp_path / "image.tif", role, said, "-o", out, "--overwrite")
+        assert fails(result, USAGE, f"output {said}: is one of the inputs; choose another")
+    assert said.read_bytes() == before
+
+
 def test_inputs_of_one_name_in_two_folders(tmp_path, out):
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()

@@ -137,6 +137,18 @@ def test_an_exposure_says_for_how_long_the_probe_was_where(tmp_path):
     fails(run("infer", "kriging", *given, "--unvisited", "0", "-o", tmp_path / "no.tif"), 2, "exposure and unvisited")
 
 
+def test_a_mask_that_lies_among_the_images_is_no_image(tmp_path):
+    for name in ("images/a.npy", "images/b.npy"):
+        written(tmp_path / name, Micrograph(waves()))
+    mask = written(tmp_path / "images" / "mask.npy", Micrograph(sparse().visited.astype(np.float32)))
+    for given in ([mask.parent], sorted(mask.parent.iterdir())):  # as a shell does for images/*
+        result = run("infer", "kriging", *given, "--mask", mask, "-o", tmp_path / "out", "--json", "--overwrite")
+        assert result.exit_code == 0, result.stderr
+        assert [entry["input"][-5:] for entry in json.loads(result.stdout)["results"]] == ["a.npy", "b.npy"]
+    alone = run("infer", "kriging", mask, "--mask", mask, "-o", tmp_path / "its own mask.npz")
+    assert alone.exit_code == 0, alone.stderr
+
+
 def test_16_bit_counts_keep_their_values(tmp_path):
     counts = np.round(1000 + 50000 * waves()).astype(np.uint16) * sparse().visited
     tifffile.imwrite(tmp_path / "s.tif", counts)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "caption_of",
     "fallback_text",
+    "places",
     "preview_of",
     "record_of",
     "refuse_existing",
@@ -71,12 +72,16 @@ def refuse_existing(
     targets: Iterable[Path], *, preview: bool, kind: Kind | None = None, saves: Collection[str] = ()
 ) -> None:
     """Raise OutputExists where a file that would be written is already there.  kind: of an image when None."""
-    kind = kind or kind_of(Micrograph)
     for target in targets:
-        endings = [".semrt.json", *(["_preview.png"] if preview else [])]
-        for path in (target, *(beside(target, ending) for ending in endings), *kind.places(target, saves)):
+        for path in places(target, preview=preview, kind=kind or kind_of(Micrograph), saves=saves):
             if path.exists():
                 raise OutputExists(path)
+
+
+def places(target: Path, *, preview: bool, kind: Kind, saves: Collection[str]) -> list[Path]:
+    """Every file that may be written for a result, itself the first."""
+    endings = [".semrt.json", *(["_preview.png"] if preview else [])]
+    return [target, *(beside(target, ending) for ending in endings), *kind.places(target, saves)]
 
 
 def was_interrupted(target: Path) -> bool:
