@@ -147,10 +147,7 @@ class Batch:
             return inputs[source][0]
 
         def write(source: Path, result: Any) -> dict[str, Any]:
-            record = self._write(source, targets[source], *inputs[source], result)
-            if source in partial and not record["interrupted"]:
-                shutil.rmtree(partial[source], ignore_errors=True)
-            return record
+            return self._write(source, targets[source], *inputs[source], result)
 
         def checkpoint(source: Path) -> Path:
             partial[source] = beside(targets[source], ".partial")
@@ -185,7 +182,10 @@ class Batch:
                 with asking_first(ask_to_stop), closing(cast("Generator[Outcome]", outcomes)):
                     for outcome in outcomes:
                         inputs.pop(outcome.item, None)
-                        partial.pop(outcome.item, None)
+                        checkpointed = partial.pop(outcome.item, None)
+                        if checkpointed and outcome.error is None and not outcome.result["interrupted"]:
+                            # Not while the result is there, which may map its files: Windows removes none that is.
+                            shutil.rmtree(checkpointed, ignore_errors=True)
                         summary.count(record := self._tell(outcome, shown), keep=arriving is None)
                         if arriving is not None:
                             arriving.ended(outcome.item, record)
