@@ -12,7 +12,7 @@ import tifffile
 from onnx import helper
 
 from command import SEMRT, fails, run, sparse, waves, written
-from semrt import io
+from semrt import engine, io
 from semrt.data import Micrograph
 from semrt.tasks.infill import INPUT_CHANNELS, OUTPUT_CHANNELS
 from tiny_models import graph, write_model
@@ -306,6 +306,21 @@ def test_a_file_where_the_folder_of_the_results_should_be(tmp_path):
     blocked.write_text("mine", encoding="utf-8")
     assert fails(run("infer", "kriging", scan, "-o", blocked), INPUT, "taken", "cannot be written")
     assert blocked.read_text(encoding="utf-8") == "mine"
+
+
+@pytest.mark.parametrize("below", ["a file", "a link to nothing"])
+@pytest.mark.parametrize("flag", ["--overwrite", "--skip-existing", "--preview"])
+def test_an_output_that_cannot_be_written_is_told_before_the_work(tmp_path, monkeypatch, below, flag):
+    scan = written(tmp_path / "s.npz")
+    blocked = scan
+    if below == "a link to nothing":
+        blocked = tmp_path / "link"
+        blocked.symlink_to(tmp_path / "nothing")
+    before = sorted(tmp_path.iterdir())
+    monkeypatch.setattr(engine, "open_model", None)  # none may be opened
+    out = blocked / "results"
+    assert fails(run("infer", "kriging", scan, "-o", out, flag), INPUT, f"{out}: cannot be written (", "choose another")
+    assert sorted(tmp_path.iterdir()) == before
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a folder that refuses files")

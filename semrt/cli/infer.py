@@ -106,6 +106,8 @@ def infer(model: str, inputs: tuple[str, ...], **given: Any) -> int:
     targets = {source: target for source, target in targets.items() if source not in skipped}
     if not (given["overwrite"] or given["skip_existing"]):
         job.refuse_existing(targets.values())
+    for folder in {target.parent for target in targets.values()}:
+        io.check_writable(folder)  # not after an hour of work
     with job.batch(lambda opened: _header(job, opened, len(targets), len(skipped)), set(there.values())) as batch:
         summary = batch.run(targets)
     summary.skipped = [str(source) for source in skipped]

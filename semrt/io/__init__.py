@@ -35,7 +35,7 @@ from semrt.errors import (
     UnreadableFile,
     UnsupportedFormat,
 )
-from semrt.io.atomic import replacing, write_json
+from semrt.io.atomic import check_writable, replacing, write_json
 from semrt.io.calibration import parse_pixel_size
 from semrt.io.formats import (
     FORMATS,
@@ -65,6 +65,7 @@ __all__ = [
     "FORMATS",
     "Format",
     "check_fits",
+    "check_writable",
     "companions",
     "error_path",
     "expand_inputs",
