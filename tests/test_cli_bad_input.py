@@ -323,6 +323,16 @@ def test_an_output_that_cannot_be_written_is_told_before_the_work(tmp_path, monk
     assert sorted(tmp_path.iterdir()) == before
 
 
+def test_an_interrupted_result_that_cannot_be_removed(tmp_path):
+    scan = written(tmp_path / "s.npz")
+    target = tmp_path / "s_kriging.npz"
+    target.mkdir()
+    (tmp_path / "s_kriging.semrt.json").write_text('{"interrupted": true}', encoding="utf-8")
+    refused = run("infer", "kriging", scan, "-o", tmp_path, "--skip-existing")
+    assert fails(refused, INPUT, f"{target}: cannot be written (")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["s.npz", "s_kriging.npz", "s_kriging.semrt.json"]
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a folder that refuses files")
 def test_a_folder_that_cannot_be_written(tmp_path):
     scan = written(tmp_path / "s.npz")

@@ -19,7 +19,7 @@ from semrt.cli._kinds import beside, kind_of
 from semrt.cli._progress import Progress, progress
 from semrt.cli._tilts import Tilts, read_tilted, takes_tilts
 from semrt.engine.solver_road import name_of
-from semrt.errors import InvalidOption
+from semrt.errors import InvalidOption, OutputNotWritable
 from semrt.tasks import Solver, devices_of, find_task, result_of
 
 if TYPE_CHECKING:
@@ -245,7 +245,10 @@ class Batch:
         if self.preview:
             picture = _results.preview_of(measured, result, source.name, spectra=self.spectra)
         if target in self.redone:
-            target.unlink(missing_ok=True)  # before what lies beside it no longer says that it is to be redone
+            try:
+                target.unlink(missing_ok=True)  # before what lies beside it no longer says that it is to be redone
+            except OSError as why:  # such as one that is open in another program, on Windows
+                raise OutputNotWritable(target, why.strerror or why) from why
         paths = _results.save(
             target,
             result,
