@@ -30,6 +30,12 @@ _WRITTEN_WITH = (
 )  # what the names of a result and of those beside it end in
 
 
+_OTHER_FILES = {
+    *(".jpg", ".jpeg", ".jp2", ".bmp", ".gif", ".webp", ".svg", ".pdf"),
+    *(".h5", ".hdf5", ".hspy", ".zarr", ".nxs", ".emd", ".emi", ".ser", ".dm3", ".dm4", ".bcf", ".mat"),
+    *(".zip", ".gz", ".txt", ".json", ".xml", ".xlsx"),
+}  # suffixes of files that hold no result; who gives such a name to the output means no folder
+
 _TRUTH = "_truth"  # beside an image that was simulated
 
 
@@ -76,8 +82,9 @@ def output_path(
         kept = formats[0] if formats else suffix_of(source) if suffix_of(source) in LOSSLESS else ".tif"
         target = out / f"{stem_of(source)}_{model}{suffix or kept}"
     allowed = formats or set(FORMATS) - SCAN_PATHS
-    if suffix_of(target) not in allowed:
-        raise InvalidOption.unknown("output format", target.suffix, allowed)
+    named = target if out.is_dir() or suffix_of(out) not in _OTHER_FILES else out
+    if suffix_of(named) not in allowed:
+        raise InvalidOption.unknown("output format", named.suffix, allowed)
     if _same(target, source):
         raise InvalidOption(f"output {target}: is the input; choose another with -o")
     return target
