@@ -118,6 +118,7 @@ def _work(
 ) -> None:
     for arrived in source:
         passed_on = arrived if isinstance(arrived, _End) or arrived.error else _through(name, stage, arrived)
+        del arrived  # before the outcome is out: whoever gets it may count on it that what made it is gone
         if isinstance(passed_on, Outcome) and isinstance(passed_on.error, Interrupted):
             stop.set()
             continue
@@ -129,7 +130,7 @@ def _work(
                 continue
         if left.is_set() or isinstance(passed_on, _End):
             return
-        del arrived, passed_on  # else this thread would hold one more image while it waits
+        del passed_on  # else this thread would hold one more image while it waits
 
 
 def _through(name: str, stage: Stage, outcome: Outcome) -> Outcome:

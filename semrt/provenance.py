@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from semrt.backends import Session
 
-__all__ = ["notes_of", "of_network", "of_solver", "sidecar"]
+__all__ = ["input_of", "notes_of", "of_network", "of_solver", "sidecar"]
 
 
 def of_network(session: Session) -> dict[str, Any]:
@@ -53,18 +53,22 @@ def notes_of(result: Any) -> list[str]:
     return [*getattr(result, "notes", ()), *result.provenance.get("details", {}).get("notes", ())]
 
 
-def sidecar(result: Any, source: str | Path) -> dict[str, Any]:
-    """Build the record that goes beside an output: its provenance, and the input by path and hash, ready for JSON.
-
-    result: anything with a provenance.  source: the file that it was inferred from.  Raises UnreadableFile.
-    """
+def input_of(source: str | Path) -> dict[str, str]:
+    """Describe a file by path and hash, when it is read: later another may be in its place.  Raises UnreadableFile."""
     path = Path(source)
     try:
-        sha256 = sha256_of(path)
+        return {"path": str(path.resolve()), "sha256": sha256_of(path)}
     except OSError as error:
         raise UnreadableFile(path, error.strerror or error) from error
+
+
+def sidecar(result: Any, origin: Mapping[str, str]) -> dict[str, Any]:
+    """Build the record that goes beside an output: its provenance, and what it was inferred from, ready for JSON.
+
+    result: anything with a provenance.  origin: as `input_of` described the file when it was read.
+    """
     record = {
-        "input": {"path": str(path.resolve()), "sha256": sha256},
+        "input": dict(origin),
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         **result.provenance,
     }

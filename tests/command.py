@@ -40,7 +40,7 @@ def sparse(shape=(40, 48), coverage=0.2, seed=0, pixel_size=None):
     return SparseScan(waves(shape), visited, pixel_size=pixel_size)
 
 
-def written(path, scan=None):
-    """A file of a sparse scan."""
-    io.write(path, sparse() if scan is None else scan)
+def written(path, scan=None, **more):
+    """A file of a sparse scan.  more: keywords of io.write."""
+    io.write(path, sparse() if scan is None else scan, **more)
     return path

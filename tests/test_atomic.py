@@ -93,6 +93,14 @@ def test_a_folder_that_takes_no_files_is_not_writable():
         pytest.fail("the work began all the same")
 
 
+def test_a_folder_is_found_to_be_writable_or_not_without_a_trace(tmp_path):
+    with pytest.raises(OutputNotWritable, match="results: cannot be written"):
+        io.check_writable(tmp_path / ("a" * 300) / "results")
+    io.check_writable(tmp_path / "not yet" / "there")
+    io.check_writable(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_name_longer_than_the_file_system_allows_is_an_output_error_and_one_as_long_as_it_allows_is_not(tmp_path):
     with pytest.raises(OutputNotWritable):
         write_json(tmp_path / ("a" * 300 + ".json"), 1)

@@ -12,7 +12,7 @@ import tifffile
 from onnx import helper
 
 from command import SEMRT, fails, run, sparse, waves, written
-from semrt import io
+from semrt import engine, io
 from semrt.data import Micrograph
 from semrt.tasks.infill import INPUT_CHANNELS, OUTPUT_CHANNELS
 from tiny_models import graph, write_model
@@ -282,6 +282,17 @@ def test_a_result_that_would_replace_its_input(tmp_path):
     assert scan.read_bytes() == before
 
 
+@pytest.mark.parametrize("role", ["--mask", "--exposure"])
+def test_a_result_or_what_lies_beside_it_that_would_replace_what_is_read_with_the_input(tmp_path, role):
+    io.write(tmp_path / "image.tif", Micrograph(waves()))
+    said = written(tmp_path / "said_error.tif", Micrograph(sparse().visited.astype(np.float32)))
+    before = said.read_bytes()
+    for out in (said, tmp_path / "said.tif"):
+        result = run("infer", "kriging", tmp_path / "image.tif", role, said, "-o", out, "--overwrite")
+        assert fails(result, USAGE, f"output {said}: is one of the inputs; choose another")
+    assert said.read_bytes() == before
+
+
 def test_inputs_of_one_name_in_two_folders(tmp_path, out):
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
@@ -295,6 +306,31 @@ def test_a_file_where_the_folder_of_the_results_should_be(tmp_path):
     blocked.write_text("mine", encoding="utf-8")
     assert fails(run("infer", "kriging", scan, "-o", blocked), INPUT, "taken", "cannot be written")
     assert blocked.read_text(encoding="utf-8") == "mine"
+
+
+@pytest.mark.parametrize("below", ["a file", "a link to nothing"])
+@pytest.mark.parametrize("flag", ["--overwrite", "--skip-existing", "--preview"])
+def test_an_output_that_cannot_be_written_is_told_before_the_work(tmp_path, monkeypatch, below, flag):
+    scan = written(tmp_path / "s.npz")
+    blocked = scan
+    if below == "a link to nothing":
+        blocked = tmp_path / "link"
+        blocked.symlink_to(tmp_path / "nothing")
+    before = sorted(tmp_path.iterdir())
+    monkeypatch.setattr(engine, "open_model", None)  # none may be opened
+    out = blocked / "results"
+    assert fails(run("infer", "kriging", scan, "-o", out, flag), INPUT, f"{out}: cannot be written (", "choose another")
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_an_interrupted_result_that_cannot_be_removed(tmp_path):
+    scan = written(tmp_path / "s.npz")
+    target = tmp_path / "s_kriging.npz"
+    target.mkdir()
+    (tmp_path / "s_kriging.semrt.json").write_text('{"interrupted": true}', encoding="utf-8")
+    refused = run("infer", "kriging", scan, "-o", tmp_path, "--skip-existing")
+    assert fails(refused, INPUT, f"{target}: cannot be written (")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["s.npz", "s_kriging.npz", "s_kriging.semrt.json"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a folder that refuses files")

@@ -13,7 +13,9 @@ import tifffile
 
 from command import SEMRT, fails, run, sparse, waves, written
 from semrt import engine, io
+from semrt.cli import _results
 from semrt.data import Micrograph, SparseScan
+from semrt.errors import InputNotFound
 from semrt.provenance import sha256_of
 from semrt.tasks.kriging import Kriging
 
@@ -67,6 +69,23 @@ def test_the_provenance_names_input_model_device_and_time(tmp_path):
     assert told["scan"]["coverage"] == pytest.approx(sparse().coverage)
 
 
+@pytest.mark.parametrize("happens", ["another takes its place", "it vanishes"])
+def test_the_hash_is_of_the_file_that_was_read_whatever_happens_to_it_meanwhile(tmp_path, monkeypatch, happens):
+    scan = written(tmp_path / "s.npz")
+    before, drawn = sha256_of(scan), _results.preview_of
+
+    def preview_of(*given, **more):
+        scan.unlink() if happens == "it vanishes" else written(scan, sparse(seed=1), overwrite=True)
+        return drawn(*given, **more)
+
+    monkeypatch.setattr(_results, "preview_of", preview_of)
+    result = run("infer", "kriging", scan, "-o", tmp_path / "out.npz", "--preview")
+    assert result.exit_code == 0, result.stderr
+    told = json.loads((tmp_path / "out.semrt.json").read_text(encoding="utf-8"))
+    assert told["input"] == {"path": str(scan.resolve()), "sha256": before}
+    assert (tmp_path / "out.npz").exists()
+
+
 def test_json_is_one_object_that_says_where_everything_is(tmp_path):
     scan = written(tmp_path / "s.npz")
     result = run("infer", "kriging", scan, "-o", tmp_path, "--preview", "--json")
@@ -118,6 +137,18 @@ def test_an_exposure_says_for_how_long_the_probe_was_where(tmp_path):
     fails(run("infer", "kriging", *given, "--unvisited", "0", "-o", tmp_path / "no.tif"), 2, "exposure and unvisited")
 
 
+def test_a_mask_that_lies_among_the_images_is_no_image(tmp_path):
+    for name in ("images/a.npy", "images/b.npy"):
+        written(tmp_path / name, Micrograph(waves()))
+    mask = written(tmp_path / "images" / "mask.npy", Micrograph(sparse().visited.astype(np.float32)))
+    for given in ([mask.parent], sorted(mask.parent.iterdir())):  # as a shell does for images/*
+        result = run("infer", "kriging", *given, "--mask", mask, "-o", tmp_path / "out", "--json", "--overwrite")
+        assert result.exit_code == 0, result.stderr
+        assert [entry["input"][-5:] for entry in json.loads(result.stdout)["results"]] == ["a.npy", "b.npy"]
+    alone = run("infer", "kriging", mask, "--mask", mask, "-o", tmp_path / "its own mask.npz")
+    assert alone.exit_code == 0, alone.stderr
+
+
 def test_16_bit_counts_keep_their_values(tmp_path):
     counts = np.round(1000 + 50000 * waves()).astype(np.uint16) * sparse().visited
     tifffile.imwrite(tmp_path / "s.tif", counts)
@@ -167,6 +198,25 @@ def test_what_would_be_written_beside_a_result_is_not_replaced_unasked(tmp_path)
         run("infer", "kriging", scan, "-o", tmp_path, "--preview"), 3, "s_kriging_preview.png", "already exists"
     )
     assert names(tmp_path) == ["s.npz", "s_kriging_preview.png"]
+
+
+def test_what_lies_beside_an_ome_tiff_is_named_after_it_guarded_and_no_input(tmp_path):
+    scan = written(tmp_path / "s.npz")
+    out = tmp_path / "out" / "x.ome.tif"
+    written(tmp_path / "out" / "x_error.ome.tif")
+    refused = run("infer", "kriging", scan, "-o", out, "--preview")
+    assert fails(refused, 3, "x_error.ome.tif", "already exists")
+    (tmp_path / "out" / "x_error.ome.tif").unlink()
+    assert run("infer", "kriging", scan, "-o", out, "--preview").exit_code == 0
+    assert names(out.parent) == ["x.ome.tif", "x.semrt.json", "x_error.ome.tif", "x_preview.png"]
+    with pytest.raises(InputNotFound):
+        io.expand_inputs([out.parent])
+
+
+def test_where_the_result_holds_the_error_map_no_file_is_in_its_way(tmp_path):
+    scan = written(tmp_path / "s.npz")
+    written(tmp_path / "x_error.npz")
+    assert run("infer", "kriging", scan, "-o", tmp_path / "x.npz").exit_code == 0
 
 
 def test_one_bad_file_does_not_stop_the_others(tmp_path):

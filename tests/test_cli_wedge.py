@@ -2,8 +2,10 @@
 
 import _thread
 import json
+import shutil
 import struct
 import time
+from pathlib import Path
 
 import mrcfile
 import numpy as np
@@ -262,6 +264,24 @@ def test_a_large_tomogram_is_never_in_memory_and_comes_out_the_same(tmp_path, mo
             np.testing.assert_array_equal(io.read(one).intensity, io.read(other).intensity)
         assert other.stat().st_size > 0
     assert not list((tmp_path / "large").glob("*.partial"))
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs a system that tells what is mapped")
+def test_what_slabs_were_kept_in_is_removed_when_nothing_of_it_is_mapped_any_more(tmp_path, few, monkeypatch):
+    path = mrc(tmp_path / "t.mrc", series(ny=5).intensity)
+    remove, mapped = shutil.rmtree, []
+
+    def rmtree(folder, **how):
+        mapped.append([line for line in Path("/proc/self/maps").read_text().splitlines() if ".partial" in line])
+        remove(folder, **how)
+
+    monkeypatch.setattr(shutil, "rmtree", rmtree)  # on Windows nothing that is mapped can be removed
+    how = ("--angles", "-60:60:4", "--preview", "--save", "inferred", *QUICK)
+    for name in ("a.mrc", "b.npz"):
+        done = wedge(path, *how, "-o", tmp_path / "out" / name)
+        assert done.exit_code == 0, done.stderr
+    assert mapped == [[], []]
+    assert not list((tmp_path / "out").glob("*.partial"))
 
 
 def test_a_large_series_is_interrupted_and_goes_on(tmp_path, few, monkeypatch):

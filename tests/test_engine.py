@@ -246,11 +246,11 @@ def test_the_record_beside_an_output_is_json_and_names_its_input(session, tmp_pa
     source = tmp_path / "µ scan.npy"
     np.save(source, micrograph().intensity)
     result = engine.infer(micrograph(mean=3.0), session, fallback="classical")
-    record = json.loads(json.dumps(provenance.sidecar(result, source), allow_nan=False))
+    record = json.loads(json.dumps(provenance.sidecar(result, provenance.input_of(source)), allow_nan=False))
     assert record["input"] == {"path": str(source.resolve()), "sha256": sha256_of(source)}
     assert record["model"]["name"] == "flat"
     assert record["fallback"]["instead_of"]["name"] == "box"
     assert record["seconds"]["run"] >= 0
     assert record["details"]["mean"] == pytest.approx(3.0, abs=0.1)
     with pytest.raises(UnreadableFile):
-        provenance.sidecar(result, tmp_path / "gone.npy")
+        provenance.input_of(tmp_path / "gone.npy")

@@ -100,6 +100,17 @@ def test_an_output_format_that_holds_no_image_is_refused_with_those_that_do(suff
         io.output_path("a.tif", "infill", "out", suffix)
 
 
+@pytest.mark.parametrize("name", ["out.jpg", "out.H5", "out.zip"])
+def test_an_output_whose_name_is_that_of_a_file_of_another_format_is_no_folder_unless_it_is_there(tmp_path, name):
+    with pytest.raises(InvalidOption, match=rf"'\{name[3:]}' is unknown;.*\.tif"):
+        io.output_path("a.tif", "infill", tmp_path / name)
+    with pytest.raises(InvalidOption, match=rf"'\{name[3:]}' is unknown; choose from: \.csv"):
+        io.output_paths(["a.tif", "b.tif"], "columns", tmp_path / name, formats=(".csv",))
+    (tmp_path / name).mkdir()
+    assert io.output_path("a.tif", "infill", tmp_path / name) == tmp_path / name / "a_infill.tif"
+    assert io.output_path("a.tif", "infill", "series 2.5").as_posix() == "series 2.5/a_infill.tif"
+
+
 def test_an_output_file_of_another_format_than_asked_is_refused():
     with pytest.raises(InvalidOption, match=r"b\.npz: is not of the format \.png"):
         io.output_path("a.tif", "infill", "b.npz", ".png")

@@ -9,17 +9,17 @@ from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from semrt import engine, io
+from semrt import engine, io, provenance
 from semrt.cli import _results
 from semrt.cli._energies import energy_stack, takes_energies
 from semrt.cli._failures import INTERRUPTED, exit_code, log_traceback, message
 from semrt.cli._inputs import check_accepted
 from semrt.cli._interrupt import asking_first
-from semrt.cli._kinds import kind_of
+from semrt.cli._kinds import beside, kind_of
 from semrt.cli._progress import Progress, progress
 from semrt.cli._tilts import Tilts, read_tilted, takes_tilts
 from semrt.engine.solver_road import name_of
-from semrt.errors import InvalidOption
+from semrt.errors import InvalidOption, OutputNotWritable
 from semrt.tasks import Solver, devices_of, find_task, result_of
 
 if TYPE_CHECKING:
@@ -138,22 +138,19 @@ class Batch:
         targets = targets if isinstance(targets, Mapping) else targets.targets
         summary = Summary()
         stop = threading.Event()
-        inputs: dict[Path, Any] = {}
+        inputs: dict[Path, tuple[Any, Mapping[str, str]]] = {}
         partial: dict[Path, Path] = {}
 
         def read(source: Path) -> Any:
             with nullcontext() if arriving is None else arriving.begun(source):
                 inputs[source] = self._read(source, targets[source])
-            return inputs[source]
+            return inputs[source][0]
 
         def write(source: Path, result: Any) -> dict[str, Any]:
-            record = self._write(source, targets[source], inputs[source], result)
-            if source in partial and not record["interrupted"]:
-                shutil.rmtree(partial[source], ignore_errors=True)
-            return record
+            return self._write(source, targets[source], *inputs[source], result)
 
         def checkpoint(source: Path) -> Path:
-            partial[source] = targets[source].with_name(f"{targets[source].stem}.partial")
+            partial[source] = beside(targets[source], ".partial")
             return partial[source]
 
         with progress(None if arriving else len(targets), self.header, quiet=self.quiet) as shown:
@@ -185,7 +182,10 @@ class Batch:
                 with asking_first(ask_to_stop), closing(cast("Generator[Outcome]", outcomes)):
                     for outcome in outcomes:
                         inputs.pop(outcome.item, None)
-                        partial.pop(outcome.item, None)
+                        checkpointed = partial.pop(outcome.item, None)
+                        if checkpointed and outcome.error is None and not outcome.result["interrupted"]:
+                            # Not while the result is there, which may map its files: Windows removes none that is.
+                            shutil.rmtree(checkpointed, ignore_errors=True)
                         summary.count(record := self._tell(outcome, shown), keep=arriving is None)
                         if arriving is not None:
                             arriving.ended(outcome.item, record)
@@ -213,7 +213,8 @@ class Batch:
         chosen = isinstance(self.model, Solver) and len(devices_of(self.model)) > 1
         return f" on {outcome.result['device']['used']}" if chosen else ""
 
-    def _read(self, source: Path, target: Path) -> Any:
+    def _read(self, source: Path, target: Path) -> tuple[Any, Mapping[str, str]]:
+        """What a file holds, and which file that was."""
         if takes_tilts(self._task):
             measured = read_tilted(source, self.tilts, self.reading)
         else:
@@ -223,7 +224,7 @@ class Batch:
         check_accepted(source, measured, self._task.accepts, self._name)
         if not self._kind.FORMATS:
             io.check_fits(target, measured)  # not after an hour of work
-        return measured
+        return measured, provenance.input_of(source)
 
     @property
     def _task(self) -> NetworkTask | Solver:
@@ -237,17 +238,22 @@ class Batch:
     def _kind(self) -> Kind:
         return kind_of(result_of(self._task))
 
-    def _write(self, source: Path, target: Path, measured: Any, result: Any) -> dict[str, Any]:
+    def _write(
+        self, source: Path, target: Path, measured: Any, origin: Mapping[str, str], result: Any
+    ) -> dict[str, Any]:
         picture = None
         if self.preview:
             picture = _results.preview_of(measured, result, source.name, spectra=self.spectra)
         if target in self.redone:
-            target.unlink(missing_ok=True)  # before what lies beside it no longer says that it is to be redone
+            try:
+                target.unlink(missing_ok=True)  # before what lies beside it no longer says that it is to be redone
+            except OSError as why:  # such as one that is open in another program, on Windows
+                raise OutputNotWritable(target, why.strerror or why) from why
         paths = _results.save(
             target,
             result,
             measured,
-            source,
+            origin,
             overwrite=self.overwrite,
             picture=picture,
             saves=self.saves,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from semrt import io
-from semrt.cli._kinds import beside
 from semrt.data import Micrograph, SparseScan, SparseVolume, Volume
 from semrt.report.preview import infill_preview
 from semrt.report.volume_preview import volume_preview
@@ -34,8 +33,8 @@ def require(saves: Collection[str]) -> None:
 
 
 def places(target: Path, saves: Collection[str]) -> list[Path]:
-    """The error map."""
-    return [beside(target, f"_error{target.suffix}")]
+    """The error map, where the format of the result does not hold it."""
+    return [path for path in [io.error_path(target)] if path is not None]
 
 
 def companions(target: Path, result: Whole, saves: Collection[str]) -> dict[str, tuple[Path, Whole]]:

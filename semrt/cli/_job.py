@@ -62,13 +62,27 @@ class Job:
         """Whether a picture is drawn beside each result."""
         return bool(self.given["preview"] or self.given["spectra"])
 
+    @property
+    def read_with(self) -> tuple[Path, ...]:
+        """Files that are read with each input."""
+        return tuple(self.given[name] for name in ("mask", "exposure") if self.given[name] is not None)
+
     def targets(self, sources: Sequence[Path]) -> dict[Path, Path]:
         """Source -> where its result goes.  Raises InvalidOption."""
         from semrt import io
+        from semrt.cli import _results
 
         suffix = self.given["suffix"]
         ending = None if suffix is None else f".{suffix.removeprefix('.').lower()}"
-        return io.output_paths(sources, self.name, self.given["output"], ending, self.kind.FORMATS)
+        return io.output_paths(
+            sources,
+            self.name,
+            self.given["output"],
+            ending,
+            self.kind.FORMATS,
+            read_with=self.read_with,
+            places=lambda target: _results.places(target, preview=self.preview, kind=self.kind, saves=self.saves),
+        )
 
     def refuse_existing(self, targets: Iterable[Path]) -> None:
         """Raise OutputExists where a file that would be written is already there."""

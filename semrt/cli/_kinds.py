@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from semrt.data import AtomColumns, LayerMap, Micrograph, Tomogram, Volume
 from semrt.errors import InvalidOption
+from semrt.io import stem_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -99,5 +100,5 @@ def checked_making(name: str, kind: Kind, given: Mapping[str, Any]) -> dict[str,
 
 
 def beside(target: Path, ending: str) -> Path:
-    """The file beside a result whose name ends so instead of in the result's suffix."""
-    return target.with_name(target.stem + ending)
+    """The file beside a result whose name ends so instead of in the result's suffix, .ome.tif being one."""
+    return target.with_name(stem_of(target) + ending)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "caption_of",
     "fallback_text",
+    "places",
     "preview_of",
     "record_of",
     "refuse_existing",
@@ -37,7 +38,7 @@ def save(
     target: Path,
     result: Any,
     measured: Any,
-    source: Path,
+    origin: Mapping[str, str],
     *,
     overwrite: bool,
     picture: NDArray[np.uint8] | None = None,
@@ -46,6 +47,7 @@ def save(
 ) -> dict[str, Path]:
     """Write a result and what belongs to it, each file whole; the result comes last, so that where it is, all is.
 
+    origin: the file that was read, as provenance.input_of described it then.
     saves: of what the kind of result leaves to choose, what is to be saved.  making: how, where it leaves that too.
     Returns role -> path; roles are output, provenance, preview, and those of the kind.
     Raises OutputExists, OutputNotWritable.
@@ -60,7 +62,7 @@ def save(
         written["preview"] = beside(target, "_preview.png")
         write_preview(written["preview"], picture, overwrite=True)
     written["provenance"] = beside(target, ".semrt.json")
-    record = provenance.sidecar(result, source) | kind.described(measured, result)
+    record = provenance.sidecar(result, origin) | kind.described(measured, result)
     io.write_json(written["provenance"], record, overwrite=True)
     io.write(target, result, overwrite=overwrite)
     return {"output": target, **written}
@@ -70,12 +72,16 @@ def refuse_existing(
     targets: Iterable[Path], *, preview: bool, kind: Kind | None = None, saves: Collection[str] = ()
 ) -> None:
     """Raise OutputExists where a file that would be written is already there.  kind: of an image when None."""
-    kind = kind or kind_of(Micrograph)
     for target in targets:
-        endings = [".semrt.json", *(["_preview.png"] if preview else [])]
-        for path in (target, *(beside(target, ending) for ending in endings), *kind.places(target, saves)):
+        for path in places(target, preview=preview, kind=kind or kind_of(Micrograph), saves=saves):
             if path.exists():
                 raise OutputExists(path)
+
+
+def places(target: Path, *, preview: bool, kind: Kind, saves: Collection[str]) -> list[Path]:
+    """Every file that may be written for a result, itself the first."""
+    endings = [".semrt.json", *(["_preview.png"] if preview else [])]
+    return [target, *(beside(target, ending) for ending in endings), *kind.places(target, saves)]
 
 
 def was_interrupted(target: Path) -> bool:

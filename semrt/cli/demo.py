@@ -79,7 +79,7 @@ def _run(
     seed: int,
     **drawn: Any,
 ) -> dict[str, Any]:
-    from semrt import engine, io
+    from semrt import engine, io, provenance
     from semrt.cli import _results
     from semrt.cli._simulated import KIND, simulated_scan
     from semrt.report.sheet import Card
@@ -96,6 +96,7 @@ def _run(
         io.write(files[role], data, overwrite=overwrite)
 
     scan = io.read(files["scan"])  # from here the whole road, as for the scan of an instrument
+    origin = provenance.input_of(files["scan"])
     with engine.open_model(model, device, threads=threads) as opened:
         result = engine.infer(scan, opened, device=device, threads=threads, fallback="classical")
     scores = _scores(result, simulated, threads)
@@ -108,7 +109,7 @@ def _run(
         card=Card(scores, _facts(simulated)),
         spectra=spectra,
     )
-    files |= _results.save(target, result, simulated.measured, files["scan"], overwrite=overwrite, picture=picture)
+    files |= _results.save(target, result, simulated.measured, origin, overwrite=overwrite, picture=picture)
     report = _results.record_of(result, simulated.measured)
     report["scan"] |= {"source": source, "pattern": pattern, "seed": seed, "noise": noise}
     report["scores"] = {score.method: {"psnr": score.psnr, "ssim": score.ssim} for score in scores}

@@ -100,12 +100,14 @@ def infer(model: str, inputs: tuple[str, ...], **given: Any) -> int:
     from semrt.cli._job import Job, leave
 
     job = Job.of(model, given)
-    targets = job.targets(io.expand_inputs(inputs, recursive=given["recursive"]))
+    targets = job.targets(io.expand_inputs(inputs, recursive=given["recursive"], without=job.read_with))
     there = {source: target for source, target in targets.items() if given["skip_existing"] and target.exists()}
     skipped = [source for source, target in there.items() if not _results.was_interrupted(target)]
     targets = {source: target for source, target in targets.items() if source not in skipped}
     if not (given["overwrite"] or given["skip_existing"]):
         job.refuse_existing(targets.values())
+    for folder in {target.parent for target in targets.values()}:
+        io.check_writable(folder)  # not after an hour of work
     with job.batch(lambda opened: _header(job, opened, len(targets), len(skipped)), set(there.values())) as batch:
         summary = batch.run(targets)
     summary.skipped = [str(source) for source in skipped]

@@ -62,8 +62,7 @@ def watch(folder: Path, model: str, poll: float, settle: float, once: bool, as_j
         elif "output" in record:
             click.echo(record["output"])
 
-    without = (out, *(given[name] for name in ("mask", "exposure") if given[name] is not None))
-    arrivals = Arrivals(folder, settle, recursive=given["recursive"], without=without)
+    arrivals = Arrivals(folder, settle, recursive=given["recursive"], without=(out, *job.read_with))
     journal = Journal(out / f"semrt-watch_{job.name}.jsonl")
     watching = Watching(job, arrivals, journal, tell, poll=poll, once=once)
     with job.batch(lambda opened: "", watching.redone) as batch:

@@ -35,7 +35,7 @@ from semrt.errors import (
     UnreadableFile,
     UnsupportedFormat,
 )
-from semrt.io.atomic import replacing, write_json
+from semrt.io.atomic import check_writable, replacing, write_json
 from semrt.io.calibration import parse_pixel_size
 from semrt.io.formats import (
     FORMATS,
@@ -65,7 +65,9 @@ __all__ = [
     "FORMATS",
     "Format",
     "check_fits",
+    "check_writable",
     "companions",
+    "error_path",
     "expand_inputs",
     "mapped",
     "output_path",
@@ -73,6 +75,7 @@ __all__ = [
     "parse_pixel_size",
     "read",
     "replacing",
+    "stem_of",
     "write",
     "write_json",
 ]
@@ -204,13 +207,20 @@ def check_fits(path: str | Path, data: Measured | LabelVolume) -> None:
 
 
 def companions(path: str | Path, inferred: Whole) -> dict[Path, Whole]:
-    """What belongs beside `path`: `{stem}_error{suffix}` for an error map, which only NPZ holds itself."""
-    path = Path(path)
-    if inferred.error is None or suffix_of(path) == ".npz":
+    """What belongs beside `path`: the error map, where there is one."""
+    beside = error_path(path)
+    if inferred.error is None or beside is None:
         return {}
-    stem = stem_of(path)
-    beside = path.with_name(f"{stem}_error{path.name.removeprefix(stem)}")
     return {beside: replace(inferred, intensity=inferred.error, error=None)}
+
+
+def error_path(path: str | Path) -> Path | None:
+    """Where the error map of what is written to `path` goes, `{stem}_error{suffix}`; None of NPZ, which holds it."""
+    path = Path(path)
+    if suffix_of(path) == ".npz":
+        return None
+    stem = stem_of(path)
+    return path.with_name(f"{stem}_error{path.name.removeprefix(stem)}")
 
 
 def _volume_of(data: EnergyStack | LayerMap | TiltSeries | Tomogram) -> Volume:

@@ -14,7 +14,7 @@ from semrt.io.description import plain
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["replacing", "write_json"]
+__all__ = ["check_writable", "replacing", "write_json"]
 
 
 @contextmanager
@@ -39,6 +39,18 @@ def replacing(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
         raise OutputNotWritable(path, why.strerror or f"{why}: is the disk full?") from why
 
 
+def check_writable(folder: str | Path) -> None:
+    """Raise OutputNotWritable where no file can be made in a folder, or in that in which it would have to be made."""
+    folder = Path(folder)
+    try:
+        # Where it is missing nothing is made of it: other runs may be about to write into what would be removed again.
+        there = next(filter(_is_there, (folder.absolute(), *folder.absolute().parents)), folder)
+        with _temporary_beside(there / "probe"):
+            pass
+    except OSError as why:
+        raise OutputNotWritable(folder, why.strerror or why) from why
+
+
 def write_json(path: str | Path, content: Any, *, overwrite: bool = False) -> None:
     """Write JSON atomically: UTF-8, keys sorted, NumPy's types unwrapped, NaN as null.
 
@@ -54,6 +66,15 @@ def _refuse_existing(path: Path, overwrite: bool) -> None:
         raise OutputNotWritable(path, "it is a folder")
     if path.exists() and not overwrite:
         raise OutputExists(path)
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is anything of that name, a broken link too.  Raises OSError for a name that nothing can have."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from semrt.errors import InputNotFound, InvalidOption, UnreadableFile
 from semrt.io.formats import FORMATS, LOSSLESS, SCAN_PATHS, suffix_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 __all__ = ["expand_inputs", "output_path", "output_paths", "stem_of"]
 
@@ -30,15 +30,22 @@ _WRITTEN_WITH = (
 )  # what the names of a result and of those beside it end in
 
 
+_OTHER_FILES = {
+    *(".jpg", ".jpeg", ".jp2", ".bmp", ".gif", ".webp", ".svg", ".pdf"),
+    *(".h5", ".hdf5", ".hspy", ".zarr", ".nxs", ".emd", ".emi", ".ser", ".dm3", ".dm4", ".bcf", ".mat"),
+    *(".zip", ".gz", ".txt", ".json", ".xml", ".xlsx"),
+}  # suffixes of files that hold no result; who gives such a name to the output means no folder
+
 _TRUTH = "_truth"  # beside an image that was simulated
 
 
-def expand_inputs(inputs: Sequence[str | Path], *, recursive: bool = False) -> list[Path]:
+def expand_inputs(inputs: Sequence[str | Path], *, recursive: bool = False, without: Iterable[Path] = ()) -> list[Path]:
     """The files that the arguments of a command stand for, each once, folders and patterns in natural order.
 
     inputs: files, as they are; folders, for the files in them (below them too if `recursive`) of known formats, without
         semrt's own outputs; patterns with * ? [ ] or **, for those shells that leave them alone. A file whose name
         holds brackets is that file.
+    without: files that are not meant where there are others, such as a mask that lies among its images.
     Raises InputNotFound for any that stands for nothing, UnreadableFile.
     """
     found: dict[str, Path] = {}
@@ -50,10 +57,11 @@ def expand_inputs(inputs: Sequence[str | Path], *, recursive: bool = False) -> l
         except OSError as why:  # a folder without permission, a name too long
             raise UnreadableFile(given, why.strerror or why) from why
         for path in paths:
-            found.setdefault(os.path.normcase(path.resolve()), path)
+            found.setdefault(_identity(path), path)
     if not found:
         raise InputNotFound("no input")
-    return list(found.values())
+    unmeant = {_identity(path) for path in without}
+    return [path for identity, path in found.items() if identity not in unmeant] or list(found.values())
 
 
 def output_path(
@@ -74,8 +82,9 @@ def output_path(
         kept = formats[0] if formats else suffix_of(source) if suffix_of(source) in LOSSLESS else ".tif"
         target = out / f"{stem_of(source)}_{model}{suffix or kept}"
     allowed = formats or set(FORMATS) - SCAN_PATHS
-    if suffix_of(target) not in allowed:
-        raise InvalidOption.unknown("output format", target.suffix, allowed)
+    named = target if out.is_dir() or suffix_of(out) not in _OTHER_FILES else out
+    if suffix_of(named) not in allowed:
+        raise InvalidOption.unknown("output format", named.suffix, allowed)
     if _same(target, source):
         raise InvalidOption(f"output {target}: is the input; choose another with -o")
     return target
@@ -87,24 +96,29 @@ def output_paths(
     out: str | Path,
     suffix: str | None = None,
     formats: Sequence[str] = (),
+    *,
+    read_with: Iterable[Path] = (),
+    places: Callable[[Path], Iterable[Path]] | None = None,
 ) -> dict[Path, Path]:
     """Source -> output_path of each, for one batch.
 
-    Raises InvalidOption where two would share an output, where an output is one of the inputs, and where `out` names a
-    single file for several inputs.
+    read_with: other files that are read, such as a mask.  places: all that is written for an output; itself when None.
+    Raises InvalidOption where two would share an output, where anything written is one of the files that are read, and
+    where `out` names a single file for several inputs.
     """
     if len(sources) > 1 and _names_a_file(Path(out)):
         raise InvalidOption(f"output {out}: names one file for {len(sources)} inputs; name a folder")
     targets = {Path(source): output_path(source, model, out, suffix, formats) for source in sources}
     taken: dict[str, Path] = {}
-    read = {os.path.normcase(source.resolve()) for source in targets}
+    read = {_identity(path) for path in (*targets, *read_with)}
     for source, target in targets.items():
         # Compared without suffix, as the sidecars of a.tif and a.png would collide; without case, as on Windows.
         other = taken.setdefault(target.stem.casefold(), source)
         if other is not source:
             raise InvalidOption(f"inputs {other} and {source}: would both become {target.stem}; run them separately")
-        if os.path.normcase(target.resolve()) in read:
-            raise InvalidOption(f"output {target}: is one of the inputs; choose another folder with -o")
+        for path in [target] if places is None else places(target):
+            if _identity(path) in read:
+                raise InvalidOption(f"output {path}: is one of the inputs; choose another with -o")
     return targets
 
 
@@ -171,4 +185,8 @@ def _names_a_file(out: Path) -> bool:
 def _same(one: Path, other: Path) -> bool:
     if one.exists() and other.exists():
         return one.samefile(other)
-    return os.path.normcase(one.resolve()) == os.path.normcase(other.resolve())
+    return _identity(one) == _identity(other)
+
+
+def _identity(path: Path) -> str:
+    return os.path.normcase(path.resolve())
