@@ -17,6 +17,7 @@ __all__ = [
     "CacheUnusable",
     "DeviceUnavailable",
     "EmptyScan",
+    "EngineUnusable",
     "InputNotFound",
     "Interrupted",
     "InvalidOption",
@@ -163,6 +164,10 @@ class DeviceUnavailable(SemrtError, RuntimeError):
         self.cause = f"device {device!r} cannot be used: {_one_line(why)}"
         self.cure = cure
         super().__init__(f"{self.cause}; {cure}")
+
+
+class EngineUnusable(DeviceUnavailable):
+    """The device works, and does not load the engine that was kept for it; another build mends that."""
 
 
 class CacheUnusable(SemrtError, OSError):
