@@ -196,7 +196,8 @@ class OutOfMemory(SemrtError, MemoryError):
     exit_code = 6
 
     def __init__(self, where: str, cure: str = "use a smaller --tile or --batch") -> None:
-        super().__init__(f"out of memory on {where}; {cure}")
+        self.cause = f"out of memory on {where}"
+        super().__init__(f"{self.cause}; {cure}")
 
 
 class Interrupted(SemrtError, KeyboardInterrupt):
