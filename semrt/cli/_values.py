@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,6 +21,7 @@ __all__ = [
     "coverage",
     "coverage_text",
     "duration",
+    "file_named",
     "length_text",
     "memory",
     "pixel_size",
@@ -81,6 +84,11 @@ def duration(typed: str) -> float:
     if words is None or float(words[1]) == 0:
         raise click.BadParameter(f"{typed!r}: expected a time above zero, such as 2s or 100ms")
     return float(words[1]) * {"ms": 1e-3, "s": 1.0, "min": 60.0, "": 1.0}[words[2]]
+
+
+def file_named(typed: str) -> Path | None:
+    """The file of that name; None where there is none, also of a list that is longer than a name may be."""
+    return Path(typed) if os.path.isfile(typed) else None  # noqa: PTH113  # Path raises there, until Python 3.14
 
 
 def memory(typed: str) -> int:
