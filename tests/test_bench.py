@@ -5,10 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from command import run
+from command import fails, run
+from semrt import io
 from semrt.backends.spans import add_spans
 from semrt.data import Micrograph, SparseScan
-from semrt.errors import InvalidOption
+from semrt.errors import EmptyScan, InvalidOption
 from semrt.report.camera import film
 from semrt.report.latency_plot import latency_plot
 from semrt.report.timing import Latency
@@ -86,6 +87,33 @@ def test_each_stop_from_file_to_file_has_a_line_of_its_own():
     assert files["throughput"]["images"] == 10
     flow = files["throughput"]
     assert flow["images_per_second"] == pytest.approx(flow["images"] / flow["seconds"])
+
+
+def test_a_scan_goes_through_files_with_its_dwell_times(monkeypatch):
+    seen = []
+    reads = io.read
+
+    def read(path, **reading):
+        seen.append(reads(path, **reading))
+        return seen[-1]
+
+    monkeypatch.setattr(io, "read", read)
+    assert run("bench", "kriging", "--size", "48", *QUICK).exit_code == 0
+    assert all(scan.dwell_time is not None for scan in seen)
+
+
+def test_a_scan_of_all_pixels_goes_through_files_too():
+    told = run("bench", "kriging", "--size", "32", "--coverage", "1", *QUICK, "--json")
+    assert told.exit_code == 0, told.stderr
+    assert json.loads(told.stdout)["files"]["throughput"]["images"] == 10
+
+
+def test_what_fails_from_file_to_file_keeps_its_exit_code(monkeypatch):
+    def read(path, **reading):
+        raise EmptyScan(str(path))
+
+    monkeypatch.setattr(io, "read", read)
+    assert fails(run("bench", "kriging", "--size", "48", *QUICK), 3, "expected at least one visited pixel")
 
 
 class Averaging(Deviation):
