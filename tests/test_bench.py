@@ -191,6 +191,13 @@ def test_bench_counts_what_a_camera_loses():
     assert "dropped of 12" in line
 
 
+def test_more_time_than_a_number_can_count_frames_in_is_as_good_as_no_limit():
+    arguments = ("bench", "kriging", "--size", "32", "--runs", "10", "--at-most", "1e308", "--frame-period", "1ms")
+    told = run(*arguments, "--json")
+    assert told.exit_code == 0, told.stderr
+    assert json.loads(told.stdout)["camera"]["frames"] == 10
+
+
 def test_bench_compares_in_turns_and_draws_it(tmp_path):
     import cv2
 
@@ -220,6 +227,9 @@ def test_bench_compares_in_turns_and_draws_it(tmp_path):
         (("--frame-period", "0s"), "a time above zero"),
         (("--frame-period", "soon"), "such as 2s or 100ms"),
         (("--plot", "latency.jpg"), "ends in .png"),
+        (("--seed", "-1"), "'--seed': -1 is not in the range"),
+        (("--at-most", "nan"), "'--at-most': expected a finite number, got nan"),
+        (("--at-most", "inf", "--frame-period", "1s"), "'--at-most': expected a finite number, got inf"),
     ],
 )
 def test_bench_refuses_what_it_cannot_measure(arguments, said):

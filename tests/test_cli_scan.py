@@ -112,6 +112,7 @@ def test_no_file_is_replaced_unasked(tmp_path):
         (["clv", "--shape", "0x4"], 2, "512x512"),
         (["clv", "--set", "speed=3"], 2, "'speed' is unknown"),
         (["clv", "--set", "seed=3"], 2, "--set seed"),
+        (["random", "--seed", "-1"], 2, "'--seed': -1 is not in the range"),
         (["clv", "--set", "angle"], 2, "NAME=VALUE"),
         (["clv", "--export", "magic"], 2, "'magic' is unknown"),
         (["clv", "--order", "alphabetical"], 2, "'alphabetical' is unknown"),

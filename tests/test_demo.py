@@ -99,7 +99,9 @@ def test_without_a_folder_it_takes_the_next_free_one(tmp_path, monkeypatch):
         (["--kind", "clouds"], 2, "clouds"),
         (["--image", "nowhere.tif"], 3, "nowhere.tif"),
         (["--coverage", "2"], 2, "fraction"),
+        (["--coverage", "1e400"], 2, "fraction"),
         (["--size", "0"], 2, "512x512"),
+        (["--seed", "-1"], 2, "--seed"),
     ],
 )
 def test_a_demo_that_cannot_be_leaves_nothing(tmp_path, words, code, said):

@@ -72,7 +72,7 @@ def file_to_file(
         targets = [io.output_paths([source], name, output, None, kind.FORMATS)[source] for output in outputs]
         warm_up(lambda: _run(batch, {source: targets[0]}), runs=2)
         seconds, stops = _one_by_one(batch, source, targets[0], runs, at_most)
-        count = max(FEWEST, min(runs, int(at_most / max(in_memory, 1e-6))))
+        count = int(max(FEWEST, min(runs, at_most / max(in_memory, 1e-6))))
         sources = _copies(source, count)
         started = time.perf_counter()
         _run(batch, {copy: targets[k % len(targets)] for k, copy in enumerate(sources)})

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["Made", "generator", "library_options", "write_library"]
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
-SEED = click.IntRange(min=0)
 GOES_ON = "semrt: interrupted; finished images are whole, and --skip-existing goes on from there"
 
 
@@ -51,7 +50,9 @@ def library_options(shape: str = "256x256") -> Callable[[Callable[..., Any]], Ca
     """Give a command the options that all libraries share; shape: what its help says of the default."""
     options = [
         click.option("-n", "--number", type=click.IntRange(min=1), help="Images to draw.  [default: 10]"),
-        click.option("--seed", type=SEED, default=0, show_default=True, help="The same seed gives the same images."),
+        click.option(
+            "--seed", type=_values.SEED, default=0, show_default=True, help="The same seed gives the same images."
+        ),
         click.option("-o", "--output", type=FOLDER, default=".", show_default="here", help="Folder."),
         click.option("--shape", type=_values.shape, metavar="ROWSxCOLUMNS", help=f"Of each.  [default: {shape}]"),
         click.option("--skip-existing", is_flag=True, help="Leave images that are there: resumes a library."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from fractions import Fraction
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from semrt.data import PixelSize
 
 __all__ = [
+    "SEED",
+    "Finite",
     "coverage",
     "coverage_text",
     "duration",
@@ -31,7 +34,19 @@ __all__ = [
 ]
 
 
+SEED = click.IntRange(min=0)
 FLATTEST = 0.1  # [nm]; no voxel is flatter than atoms
+
+
+class Finite(click.FloatRange):
+    """A finite number in a range; click's own takes NaN for one in any."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read it."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"expected a finite number, got {value}", param, ctx)
+        return number
 
 
 def pixel_size(typed: str) -> PixelSize:
@@ -71,7 +86,7 @@ def coverage(typed: str) -> float:
     words = typed.replace(" ", "")
     try:
         share = float(Fraction(words[:-1]) / 100 if words.endswith("%") else Fraction(words))
-    except (ValueError, ZeroDivisionError):
+    except (ValueError, ArithmeticError):  # such as by zero, or too large for a float
         share = 0.0
     if not 0 < share <= 1:
         raise click.BadParameter(f"{typed!r}: expected a fraction of the pixels, such as 1/20, 0.05 or 5%")

@@ -36,7 +36,7 @@ NOISE = 0.02
 )
 @click.option("--pattern", default="clv", show_default=True, help="As `semrt scan --list` shows them.")
 @click.option("--coverage", type=_values.coverage, default="1/20", show_default=True, help="Fraction of the pixels.")
-@click.option("--seed", type=int, default=2, show_default=True, help="Of micrograph, noise and scan.")
+@click.option("--seed", type=_values.SEED, default=2, show_default=True, help="Of micrograph, noise and scan.")
 @click.option("--model", default="infill", show_default=True, help="A model for sparse scans.")
 @click.option(
     "--device", default="auto", show_default=True, help="cpu, cuda, tensorrt, cuda:N; auto is the fastest that opens."
