@@ -109,12 +109,16 @@ class UnsupportedFormat(SemrtError, ValueError):
 
 
 class OutputExists(SemrtError, FileExistsError):
-    """The output is already there; semrt never overwrites unasked."""
+    """The output is already there; semrt never overwrites unasked.
+
+    hint: what else may be done, where a command has an option for it.
+    """
 
     exit_code = 3
 
-    def __init__(self, path: str | Path) -> None:
-        super().__init__(f"{path}: already exists; use --skip-existing to keep it or --overwrite to replace it")
+    def __init__(self, path: str | Path, hint: str = "") -> None:
+        instead = hint or "choose another output with -o"
+        super().__init__(f"{path}: already exists; use --overwrite to replace it, or {instead}")
 
 
 class OutputNotWritable(SemrtError, OSError):

@@ -78,7 +78,8 @@ def test_the_preview_is_a_picture_of_two_rows(tmp_path):
 def test_a_demo_replaces_nothing_unasked(tmp_path):
     demo(tmp_path, "--model", "kriging")
     before = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
-    assert fails(run("demo", "-o", tmp_path, "--size", "96", "--model", "kriging"), 3, "already exists")
+    said = "already exists; use --overwrite to replace it, or choose another output with -o\n"  # it has no other option
+    assert fails(run("demo", "-o", tmp_path, "--size", "96", "--model", "kriging"), 3, said)
     assert {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
     demo(tmp_path, "--model", "kriging", "--overwrite")
 

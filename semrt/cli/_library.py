@@ -85,7 +85,7 @@ def write_library(
     suffix: str = ".tif",
 ) -> int:
     """Make and write the images that are wanted, name -> recipe, and say which there are."""
-    from semrt.cli._failures import INTERRUPTED
+    from semrt.cli._failures import INTERRUPTED, KEEPING
     from semrt.cli._progress import progress
 
     if skip_existing and overwrite:
@@ -97,7 +97,7 @@ def write_library(
         for path in todo:
             for file in (path, *map(path.with_suffix, (".csv", ".json", ".tlt")), _truth_of(path)):
                 if file.exists():
-                    raise OutputExists(file)
+                    raise OutputExists(file, KEEPING)
     written: list[str] = []
     interrupted = False
     left = f" ({len(skipped)} there already)" if skipped else ""

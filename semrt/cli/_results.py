@@ -67,15 +67,15 @@ def save(
 
 
 def refuse_existing(
-    targets: Iterable[Path], *, preview: bool, kind: Kind | None = None, saves: Collection[str] = ()
+    targets: Iterable[Path], *, preview: bool, kind: Kind | None = None, saves: Collection[str] = (), hint: str = ""
 ) -> None:
-    """Raise OutputExists where a file that would be written is already there.  kind: of an image when None."""
+    """Raise OutputExists, with a hint, where a file to be written is already there.  kind: of an image when None."""
     kind = kind or kind_of(Micrograph)
     for target in targets:
         endings = [".semrt.json", *(["_preview.png"] if preview else [])]
         for path in (target, *(beside(target, ending) for ending in endings), *kind.places(target, saves)):
             if path.exists():
-                raise OutputExists(path)
+                raise OutputExists(path, hint)
 
 
 def was_interrupted(target: Path) -> bool:
