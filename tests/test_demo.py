@@ -32,6 +32,16 @@ def test_the_figures_are_those_of_the_files(tmp_path, model):
     assert [name for name in told["scores"] if name.startswith(("kriging", "natural neighbour"))]
 
 
+def test_a_perfect_result_has_no_figure_that_json_has_no_word_for(tmp_path):
+    told = demo(tmp_path, "--model", "kriging", "--pattern", "raster", "--coverage", "1", "--noise", "0")
+    assert told["scores"]["kriging"] == {"psnr": None, "ssim": pytest.approx(1)}
+
+
+def test_the_smallest_demo_is_one_that_can_be_judged(tmp_path):
+    told = demo(tmp_path, "--model", "kriging", "--coverage", "1/2", "--size", "11", "--spectra")
+    assert told["scores"]["kriging"]["ssim"] <= 1
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_the_scan_it_leaves_is_an_input_for_infer(tmp_path, model):
     told = demo(tmp_path / "demo", "--model", model)
@@ -102,6 +112,8 @@ def test_without_a_folder_it_takes_the_next_free_one(tmp_path, monkeypatch):
         (["--coverage", "2"], 2, "fraction"),
         (["--coverage", "1e400"], 2, "fraction"),
         (["--size", "0"], 2, "512x512"),
+        (["--size", "10x64"], 2, "--size: expected at least 11 x 11 px, which SSIM needs, got 10 x 64"),
+        (["--model", "wedge-sirt"], 2, "--model wedge-sirt: takes no sparse scans; choose a model that does"),
         (["--seed", "-1"], 2, "--seed"),
     ],
 )
