@@ -17,6 +17,7 @@ __all__ = [
     "CacheUnusable",
     "DeviceUnavailable",
     "EmptyScan",
+    "EngineUnusable",
     "InputNotFound",
     "Interrupted",
     "InvalidOption",
@@ -108,12 +109,16 @@ class UnsupportedFormat(SemrtError, ValueError):
 
 
 class OutputExists(SemrtError, FileExistsError):
-    """The output is already there; semrt never overwrites unasked."""
+    """The output is already there; semrt never overwrites unasked.
+
+    hint: what else may be done, where a command has an option for it.
+    """
 
     exit_code = 3
 
-    def __init__(self, path: str | Path) -> None:
-        super().__init__(f"{path}: already exists; use --skip-existing to keep it or --overwrite to replace it")
+    def __init__(self, path: str | Path, hint: str = "") -> None:
+        instead = hint or "choose another output with -o"
+        super().__init__(f"{path}: already exists; use --overwrite to replace it, or {instead}")
 
 
 class OutputNotWritable(SemrtError, OSError):
@@ -165,6 +170,10 @@ class DeviceUnavailable(SemrtError, RuntimeError):
         super().__init__(f"{self.cause}; {cure}")
 
 
+class EngineUnusable(DeviceUnavailable):
+    """The device works, and does not load the engine that was kept for it; another build mends that."""
+
+
 class CacheUnusable(SemrtError, OSError):
     """The folder that keeps engines cannot be used: others may write into it, or nobody may."""
 
@@ -191,7 +200,8 @@ class OutOfMemory(SemrtError, MemoryError):
     exit_code = 6
 
     def __init__(self, where: str, cure: str = "use a smaller --tile or --batch") -> None:
-        super().__init__(f"out of memory on {where}; {cure}")
+        self.cause = f"out of memory on {where}"
+        super().__init__(f"{self.cause}; {cure}")
 
 
 class Interrupted(SemrtError, KeyboardInterrupt):

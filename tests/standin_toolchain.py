@@ -9,7 +9,7 @@ import onnxruntime
 
 from semrt.backends import Device, tensorrt_toolchain
 from semrt.backends.tensorrt_build import build_engine
-from semrt.errors import DeviceUnavailable, OutOfMemory
+from semrt.errors import EngineUnusable, OutOfMemory
 from semrt.models import REFERENCE, Manifest, Reference
 from tiny_models import box_graph, manifest_for
 
@@ -50,7 +50,7 @@ class Standin:
     def open(self, plan, graph):
         told, _, onnx = plan.partition(b"\n")
         if onnx != graph.onnx:
-            raise DeviceUnavailable("tensorrt:0", "TensorRT does not load the engine", "")
+            raise EngineUnusable("tensorrt:0", "TensorRT does not load the engine", "")
         told = json.loads(told)
         gains = {int(batch): gain for batch, gain in told["gains"].items()}
         self.opened.append(Opened(onnx, told["profiles"], gains, graph))

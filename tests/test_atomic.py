@@ -46,7 +46,7 @@ def test_an_existing_output_is_refused_before_the_work(tmp_path):
     path = tmp_path / "a.tif"
     path.write_bytes(b"earlier")
     worked = False
-    with pytest.raises(OutputExists, match="--overwrite"), replacing(path):
+    with pytest.raises(OutputExists, match=r"to replace it, or choose another output with -o$"), replacing(path):
         worked = True
     assert not worked
     assert path.read_bytes() == b"earlier"

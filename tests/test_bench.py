@@ -5,10 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from command import run
+from command import fails, run
+from semrt import io
 from semrt.backends.spans import add_spans
 from semrt.data import Micrograph, SparseScan
-from semrt.errors import InvalidOption
+from semrt.errors import EmptyScan, InvalidOption
 from semrt.report.camera import film
 from semrt.report.latency_plot import latency_plot
 from semrt.report.timing import Latency
@@ -88,6 +89,33 @@ def test_each_stop_from_file_to_file_has_a_line_of_its_own():
     assert flow["images_per_second"] == pytest.approx(flow["images"] / flow["seconds"])
 
 
+def test_a_scan_goes_through_files_with_its_dwell_times(monkeypatch):
+    seen = []
+    reads = io.read
+
+    def read(path, **reading):
+        seen.append(reads(path, **reading))
+        return seen[-1]
+
+    monkeypatch.setattr(io, "read", read)
+    assert run("bench", "kriging", "--size", "48", *QUICK).exit_code == 0
+    assert all(scan.dwell_time is not None for scan in seen)
+
+
+def test_a_scan_of_all_pixels_goes_through_files_too():
+    told = run("bench", "kriging", "--size", "32", "--coverage", "1", *QUICK, "--json")
+    assert told.exit_code == 0, told.stderr
+    assert json.loads(told.stdout)["files"]["throughput"]["images"] == 10
+
+
+def test_what_fails_from_file_to_file_keeps_its_exit_code(monkeypatch):
+    def read(path, **reading):
+        raise EmptyScan(str(path))
+
+    monkeypatch.setattr(io, "read", read)
+    assert fails(run("bench", "kriging", "--size", "48", *QUICK), 3, "expected at least one visited pixel")
+
+
 class Averaging(Deviation):
     """A network task of scans."""
 
@@ -163,6 +191,13 @@ def test_bench_counts_what_a_camera_loses():
     assert "dropped of 12" in line
 
 
+def test_more_time_than_a_number_can_count_frames_in_is_as_good_as_no_limit():
+    arguments = ("bench", "kriging", "--size", "32", "--runs", "10", "--at-most", "1e308", "--frame-period", "1ms")
+    told = run(*arguments, "--json")
+    assert told.exit_code == 0, told.stderr
+    assert json.loads(told.stdout)["camera"]["frames"] == 10
+
+
 def test_bench_compares_in_turns_and_draws_it(tmp_path):
     import cv2
 
@@ -192,6 +227,9 @@ def test_bench_compares_in_turns_and_draws_it(tmp_path):
         (("--frame-period", "0s"), "a time above zero"),
         (("--frame-period", "soon"), "such as 2s or 100ms"),
         (("--plot", "latency.jpg"), "ends in .png"),
+        (("--seed", "-1"), "'--seed': -1 is not in the range"),
+        (("--at-most", "nan"), "'--at-most': expected a finite number, got nan"),
+        (("--at-most", "inf", "--frame-period", "1s"), "'--at-most': expected a finite number, got inf"),
     ],
 )
 def test_bench_refuses_what_it_cannot_measure(arguments, said):

@@ -181,7 +181,7 @@ def test_an_existing_result_is_refused_skipped_or_replaced_as_asked(tmp_path):
     target = tmp_path / "s_kriging.tif"
     target.write_bytes(b"precious")
     call = ("infer", "kriging", scan, "-o", tmp_path, "--format", "tif")
-    assert fails(run(*call), 3, "already exists", "--skip-existing", "--overwrite")
+    assert fails(run(*call), 3, "use --overwrite to replace it, or use --skip-existing to keep it\n")
     assert target.read_bytes() == b"precious"
     skipped = run(*call, "--skip-existing", "--json")
     assert skipped.exit_code == 0

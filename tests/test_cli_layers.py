@@ -204,6 +204,7 @@ def test_options_reach_the_solver(stack, tmp_path):
         "5:35:1",
         "5 keV : 35 keV",
         " ".join(f"{energy:g}keV" for energy in ENERGIES),
+        ",".join(f"{energy:.12f}" for energy in ENERGIES),  # longer than the name of a file may be
     ],
 )
 def test_energies_are_typed_as_a_list_or_a_range(typed, tmp_path):

@@ -98,7 +98,7 @@ def test_the_dose_follows_from_the_current(tmp_path):
 def test_no_file_is_replaced_unasked(tmp_path):
     (tmp_path / "p_mask.tif").write_bytes(b"precious")
     call = ("scan", "raster", "--shape", "8", "-o", tmp_path / "p.csv")
-    assert fails(run(*call), 3, "p_mask.tif", "already exists")
+    assert fails(run(*call), 3, "p_mask.tif: already exists; use --overwrite to replace it, or choose another")
     assert names(tmp_path) == ["p_mask.tif"]
     assert run(*call, "--overwrite").exit_code == 0
     assert len(names(tmp_path)) == 3
@@ -112,6 +112,7 @@ def test_no_file_is_replaced_unasked(tmp_path):
         (["clv", "--shape", "0x4"], 2, "512x512"),
         (["clv", "--set", "speed=3"], 2, "'speed' is unknown"),
         (["clv", "--set", "seed=3"], 2, "--set seed"),
+        (["random", "--seed", "-1"], 2, "'--seed': -1 is not in the range"),
         (["clv", "--set", "angle"], 2, "NAME=VALUE"),
         (["clv", "--export", "magic"], 2, "'magic' is unknown"),
         (["clv", "--order", "alphabetical"], 2, "'alphabetical' is unknown"),

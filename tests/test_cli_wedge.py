@@ -40,13 +40,14 @@ def volume(tmp_path):
 # --- a tilt series
 
 
-@pytest.mark.parametrize("told", ["tlt", "rawtlt", "range", "list"])
+@pytest.mark.parametrize("told", ["tlt", "rawtlt", "range", "list", "long list"])
 def test_a_tilt_series_becomes_a_tomogram(tilts, tmp_path, told):
     angles = {
         "tlt": listed(tmp_path / "of it.tlt"),
         "rawtlt": listed(tmp_path / "of it.rawtlt"),
         "range": "-60:60:4",
         "list": ",".join(map(str, ANGLES)),
+        "long list": ",".join(f"{angle:.12f}" for angle in ANGLES),  # longer than the name of a file may be
     }[told]
     done = wedge(tilts, "--angles", angles, "-o", tmp_path / "out")
     found = result(done)

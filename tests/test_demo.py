@@ -32,6 +32,16 @@ def test_the_figures_are_those_of_the_files(tmp_path, model):
     assert [name for name in told["scores"] if name.startswith(("kriging", "natural neighbour"))]
 
 
+def test_a_perfect_result_has_no_figure_that_json_has_no_word_for(tmp_path):
+    told = demo(tmp_path, "--model", "kriging", "--pattern", "raster", "--coverage", "1", "--noise", "0")
+    assert told["scores"]["kriging"] == {"psnr": None, "ssim": pytest.approx(1)}
+
+
+def test_the_smallest_demo_is_one_that_can_be_judged(tmp_path):
+    told = demo(tmp_path, "--model", "kriging", "--coverage", "1/2", "--size", "11", "--spectra")
+    assert told["scores"]["kriging"]["ssim"] <= 1
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_the_scan_it_leaves_is_an_input_for_infer(tmp_path, model):
     told = demo(tmp_path / "demo", "--model", model)
@@ -78,7 +88,8 @@ def test_the_preview_is_a_picture_of_two_rows(tmp_path):
 def test_a_demo_replaces_nothing_unasked(tmp_path):
     demo(tmp_path, "--model", "kriging")
     before = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
-    assert fails(run("demo", "-o", tmp_path, "--size", "96", "--model", "kriging"), 3, "already exists")
+    said = "already exists; use --overwrite to replace it, or choose another output with -o\n"  # it has no other option
+    assert fails(run("demo", "-o", tmp_path, "--size", "96", "--model", "kriging"), 3, said)
     assert {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
     demo(tmp_path, "--model", "kriging", "--overwrite")
 
@@ -99,7 +110,11 @@ def test_without_a_folder_it_takes_the_next_free_one(tmp_path, monkeypatch):
         (["--kind", "clouds"], 2, "clouds"),
         (["--image", "nowhere.tif"], 3, "nowhere.tif"),
         (["--coverage", "2"], 2, "fraction"),
+        (["--coverage", "1e400"], 2, "fraction"),
         (["--size", "0"], 2, "512x512"),
+        (["--size", "10x64"], 2, "--size: expected at least 11 x 11 px, which SSIM needs, got 10 x 64"),
+        (["--model", "wedge-sirt"], 2, "--model wedge-sirt: takes no sparse scans; choose a model that does"),
+        (["--seed", "-1"], 2, "--seed"),
     ],
 )
 def test_a_demo_that_cannot_be_leaves_nothing(tmp_path, words, code, said):

@@ -167,6 +167,22 @@ def test_a_visited_pixel_must_hold_a_number(bad, tmp_path):
     assert io.read(tmp_path / "a.npy", mask=[[1, 0]]).coverage == 0.5
 
 
+def test_nan_in_a_file_that_says_what_was_visited_counts_as_not_visited(tmp_path):
+    np.savez(tmp_path / "a.npz", intensity=np.ones((4, 5)), visited=np.where(VISITED, 1, np.nan))
+    np.testing.assert_array_equal(io.read(tmp_path / "a.npz").visited, VISITED)
+    np.savez(tmp_path / "b.npz", intensity=np.ones((3, 4, 5)), visited=np.where(VISITED, 1, np.nan))
+    np.testing.assert_array_equal(io.read(tmp_path / "b.npz").visited, [VISITED] * 3)
+
+
+@pytest.mark.parametrize("words", [np.where(VISITED, "yes", "no"), VISITED.astype(complex)])
+def test_a_mask_that_holds_no_real_numbers_is_refused(words, image, tmp_path):
+    np.savez(tmp_path / "a.npz", intensity=np.ones((4, 5)), visited=words)
+    with pytest.raises(InvalidValue, match=r"a\.npz: visited: expected zero where .* got dtype (<U3|complex128)"):
+        io.read(tmp_path / "a.npz")
+    with pytest.raises(InvalidValue, match=r"mask: expected zero where .* got dtype (<U3|complex128)"):
+        io.read(image, mask=words)
+
+
 def test_contradictory_words_on_what_was_visited_are_refused(image, tmp_path):
     io.write(tmp_path / "scan.npz", sparse())
     with pytest.raises(InvalidOption, match="one of them"):

@@ -244,7 +244,7 @@ def test_a_plan_that_cannot_be_is_refused_and_nothing_is_written(image, words, c
 
 def test_a_plot_is_not_replaced_unasked(image):
     (image.parent / "plan.png").write_bytes(b"precious")
-    assert fails(plan(image, "--dose", 5), 3, "already exists")
+    assert fails(plan(image, "--dose", 5), 3, "use --overwrite to replace it, or choose another output with -o\n")
     assert (image.parent / "plan.png").read_bytes() == b"precious"
 
 

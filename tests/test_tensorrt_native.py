@@ -12,14 +12,15 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from semrt.backends import Device, open_session, tensorrt_cuda
+from semrt.backends import Device, open_session, tensorrt, tensorrt_cuda
 from semrt.backends.tensorrt_native import NativeToolchain
 from semrt.backends.tensorrt_toolchain import Graph, profiles_of
-from semrt.errors import DeviceUnavailable, Interrupted, ModelDamaged, ModelUnsuitable, OutOfMemory
+from semrt.errors import DeviceUnavailable, EngineUnusable, Interrupted, ModelDamaged, ModelUnsuitable, OutOfMemory
 from semrt.models import Manifest
+from semrt.report.diagnosis import diagnose
 from standin_toolchain import box_model, build, nothing_is_kept, tiles_of
 from tiny_models import box_graph, graph, manifest_for
-from toy_card import ToyCuda
+from toy_card import Code, ToyCuda
 from toy_tensorrt import module
 
 CARD = Device("tensorrt")
@@ -201,7 +202,7 @@ def test_a_graph_of_other_names_or_types_is_damaged(install):
 def test_an_engine_that_does_not_load_is_told_with_tensorrts_words(install):
     install()
     source = Graph("box.onnx", box_graph(), "x", "y", (1, 1))
-    with pytest.raises(DeviceUnavailable, match="TensorRT does not load the engine: magic tag does not match"):
+    with pytest.raises(EngineUnusable, match="TensorRT does not load the engine: magic tag does not match"):
         NativeToolchain(CARD).open(b"rubbish", source)
 
 
@@ -211,6 +212,27 @@ def test_a_tensorrt_that_does_not_start_is_told(install):
         DeviceUnavailable, match=r"TensorRT 11\.4\.0\.106 does not start on it; update the NVIDIA driver"
     ):
         made(box_graph())
+
+
+def test_an_engine_outlasts_a_tensorrt_that_does_not_start(tmp_path, install, engine_cache):
+    install()
+    folder = box_model(tmp_path / "box")
+    built = build(folder)
+    install(starts=False)
+    with pytest.raises(DeviceUnavailable, match="does not start on it; update the NVIDIA driver"):
+        open_session(folder, "tensorrt")
+    assert engine_cache.load(built.key) is not None
+
+
+def test_doctor_notes_a_full_card_and_goes_on_to_the_models(install, monkeypatch):
+    toy = install()
+    toy.cuda.cudaSetDevice = lambda index: (Code.cudaErrorMemoryAllocation,)  # which makes the context
+    monkeypatch.setattr(tensorrt, "installed", lambda: True)
+    findings = {found.what: found for found in diagnose()}
+    found = findings["tensorrt"]
+    assert (found.state, found.detail) == ("note", "out of memory on tensorrt:0")
+    assert found.cure == "close what else uses the card"
+    assert "device cpu" in findings
 
 
 def test_a_card_too_small_for_the_largest_batch_gets_an_engine_without_it(tmp_path, install):

@@ -149,6 +149,18 @@ def test_an_engine_that_does_not_load_is_removed_and_the_cure_told(box, standin,
     assert engine_cache.load(built.key) is None
 
 
+def test_a_fault_of_the_driver_costs_no_engine_and_its_own_cure_is_told(box, standin, engine_cache, monkeypatch):
+    built = build(box)
+
+    def unable(plan, graph):
+        raise DeviceUnavailable("tensorrt:0", "TensorRT 11 does not start on it", "update the NVIDIA driver")
+
+    monkeypatch.setattr(standin, "open", unable)
+    with pytest.raises(DeviceUnavailable, match=r"does not start on it; update the NVIDIA driver$"):
+        open_session(box, "tensorrt")
+    assert engine_cache.load(built.key) is not None
+
+
 @pytest.mark.parametrize("change", ["version", "gpu", "capability"])
 def test_an_engine_of_another_version_or_card_is_not_loaded(box, standin, change):
     build(box)

@@ -170,6 +170,13 @@ def test_training_needs_an_end():
     assert not Path("never").exists()
 
 
+@pytest.mark.parametrize("limit", [("--max-seconds", "nan"), ("--max-steps", "1", "--evaluate-every", "nan")])
+def test_a_time_that_never_comes_is_refused(tmp_path, limit):
+    done = CliRunner().invoke(train_command, ["infill", "--out", str(tmp_path / "never"), "--resume", *limit])
+    assert done.exit_code == 2
+    assert "expected a finite number, got nan" in done.output
+
+
 def test_a_resumed_run_takes_its_images_from_its_folder(tmp_path):
     arguments = ["infill", "--out", str(tmp_path), "--max-steps", "1", "--resume"]
     with_images = CliRunner().invoke(train_command, [*arguments, "--images", str(tmp_path)])

@@ -184,7 +184,8 @@ def test_results_that_no_watch_made_are_left_alone_counted_or_replaced_as_asked(
     (out / "a_kriging.npz").write_bytes(b"precious")
     refused = once(scans)
     assert refused.exit_code == 1
-    assert "a_kriging.npz: already exists" in refused.stderr
+    said = "a_kriging.npz: already exists; use --overwrite to replace it, or use --skip-existing to keep it\n"
+    assert said in refused.stderr
     assert (out / "a_kriging.npz").read_bytes() == b"precious"
     assert once(scans, "--skip-existing").stdout == ""
     assert (out / "a_kriging.npz").read_bytes() == b"precious"

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from semrt.cli._values import Finite
 from semrt_export.recipes import RECIPES
 
 __all__ = ["export", "quantise", "train"]
@@ -19,9 +20,7 @@ _IMAGES = click.Path(exists=True, file_okay=False, resolve_path=True)
 @click.command()
 @click.argument("model", type=click.Choice(sorted(RECIPES)))
 @click.option("--out", required=True, type=_FOLDER, help="Folder of the run.")
-@click.option(
-    "--max-seconds", type=click.FloatRange(min=0, min_open=True), help="End after this time, resumed runs included."
-)
+@click.option("--max-seconds", type=Finite(min=0, min_open=True), help="End after this time, resumed runs included.")
 @click.option("--max-steps", type=click.IntRange(min=1), help="End after this many steps, resumed runs included.")
 @click.option("--images", multiple=True, type=_IMAGES, help="Folder of real micrographs to train on; may be repeated.")
 @click.option("--held-out", multiple=True, type=_IMAGES, help="Folder of other real micrographs, to measure on.")
@@ -32,7 +31,7 @@ _IMAGES = click.Path(exists=True, file_okay=False, resolve_path=True)
 @click.option(
     "--workers", type=click.IntRange(min=0), default=1, show_default=True, help="Processes that make samples."
 )
-@click.option("--evaluate-every", type=click.FloatRange(min=1), default=600, show_default=True, help="Seconds between.")
+@click.option("--evaluate-every", type=Finite(min=1), default=600, show_default=True, help="Seconds between.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out, with its options.")
 @click.option(
     "--start-from", metavar="MODEL", help="Begin with the weights of this model: a shipped name, or a folder."

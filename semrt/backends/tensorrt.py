@@ -16,7 +16,15 @@ from semrt.backends import tensorrt_toolchain
 from semrt.backends.base import Session
 from semrt.backends.engine_cache import EngineCache
 from semrt.backends.tensorrt_toolchain import Graph, Recipe
-from semrt.errors import CacheUnusable, DeviceUnavailable, InvalidShape, InvalidValue, ModelNotFound, SemrtError
+from semrt.errors import (
+    CacheUnusable,
+    DeviceUnavailable,
+    EngineUnusable,
+    InvalidShape,
+    InvalidValue,
+    ModelNotFound,
+    SemrtError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,9 +71,9 @@ def open_tensorrt(
         )
     try:
         runner = toolchain.open(kept.content, graph)
-    except DeviceUnavailable as error:
+    except EngineUnusable as error:  # no other: an engine that took minutes to build outlasts a fault of the driver
         cache.remove(recipe.key)  # whole, and yet of no use
-        raise DeviceUnavailable(str(device), error.cause.partition(": ")[2], build) from error
+        raise EngineUnusable(str(device), error.cause.partition(": ")[2], build) from error
     why = f"{reason or f'{device}, as asked'}; engine {recipe.key[:12]} of {kept.meta.get('when', 'unknown date')}"
     session = TensorrtSession.of(manifest, device, precision, toolchain, runner, why)
     session.build_seconds = kept.meta.get("seconds")

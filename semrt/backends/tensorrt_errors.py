@@ -24,10 +24,12 @@ def failure(
     cure_of_full: str = "use a smaller --tile or --batch",
     *,
     silence_is_full: bool = False,
+    otherwise: type[DeviceUnavailable] = DeviceUnavailable,
 ) -> SemrtError:
     """The error that a recorder holds, taken out of it.
 
     cure_of_full: what to do where memory is short.  silence_is_full: which it is where nothing was recorded, as a rule.
+    otherwise: the class of what is no lack of memory.
     """
     errors = list(recorder.errors)
     recorder.clear()
@@ -36,7 +38,7 @@ def failure(
     if not errors and silence_is_full:
         return OutOfMemory(device, f"{why}, and says no cause; {cure_of_full}")
     said = f": {errors[0][1]}" if errors else ""  # the first is the cause, the others follow from it
-    return DeviceUnavailable(device, f"{why}{said}", "choose --device cuda or cpu")
+    return otherwise(device, f"{why}{said}", "choose --device cuda or cpu")
 
 
 def foreign_graph(path: Path, errors: list[str]) -> SemrtError:

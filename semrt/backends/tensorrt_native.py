@@ -14,7 +14,7 @@ from semrt.backends.tensorrt_cuda import Card
 from semrt.backends.tensorrt_errors import MENDING, failure, foreign_graph, unloadable
 from semrt.backends.tensorrt_progress import PERCENT, Phases
 from semrt.backends.tensorrt_runner import NativeRunner
-from semrt.errors import DeviceUnavailable, Interrupted, MissingDependency, ModelDamaged
+from semrt.errors import DeviceUnavailable, EngineUnusable, Interrupted, MissingDependency, ModelDamaged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -88,7 +88,7 @@ class NativeToolchain:
         runtime.error_recorder = recorder
         engine = runtime.deserialize_cuda_engine(plan)
         if engine is None:
-            raise failure(self.device, recorder, "TensorRT does not load the engine")
+            raise failure(self.device, recorder, "TensorRT does not load the engine", otherwise=EngineUnusable)
         return NativeRunner(trt, self._card, engine, recorder, graph)
 
     def _build(self, builder: trt.Builder, network: trt.INetworkDefinition, config: trt.IBuilderConfig) -> Any:

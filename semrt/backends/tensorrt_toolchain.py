@@ -102,7 +102,7 @@ class Toolchain(Protocol):
         ...
 
     def open(self, plan: bytes, graph: Graph) -> Runner:
-        """Open an engine.  Raises OutOfMemory, DeviceUnavailable."""
+        """Open an engine.  Raises OutOfMemory, DeviceUnavailable, EngineUnusable (the engine is at fault)."""
         ...
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from semrt import io
 from semrt.cli._batch import Batch
 from semrt.cli._kinds import checked_making, checked_saves, kind_of
-from semrt.data import TiltSeries
+from semrt.data import SparseScan, TiltSeries
 from semrt.engine.solver_road import name_of
 from semrt.errors import Interrupted, SemrtError
 from semrt.report.timing import Latency, warm_up
@@ -72,7 +72,7 @@ def file_to_file(
         targets = [io.output_paths([source], name, output, None, kind.FORMATS)[source] for output in outputs]
         warm_up(lambda: _run(batch, {source: targets[0]}), runs=2)
         seconds, stops = _one_by_one(batch, source, targets[0], runs, at_most)
-        count = max(FEWEST, min(runs, int(at_most / max(in_memory, 1e-6))))
+        count = int(max(FEWEST, min(runs, at_most / max(in_memory, 1e-6))))
         sources = _copies(source, count)
         started = time.perf_counter()
         _run(batch, {copy: targets[k % len(targets)] for k, copy in enumerate(sources)})
@@ -105,12 +105,15 @@ def _run(batch: Batch, targets: Mapping[Path, Path]) -> Summary:
     if summary.interrupted:
         raise Interrupted
     for failure in islice(summary.failures, 1):
-        raise SemrtError(failure["error"])
+        error = SemrtError(failure["error"])
+        error.exit_code = failure["exit_code"]
+        raise error
     return summary
 
 
 def _suffix(measured: Any) -> str:
-    return ".mrc" if isinstance(measured, TiltSeries) else ".tif"
+    """Of a format that holds all of it: what infers from a file is to have what it had in memory."""
+    return ".npz" if isinstance(measured, SparseScan) else ".mrc" if isinstance(measured, TiltSeries) else ".tif"
 
 
 def _copies(source: Path, count: int) -> list[Path]:

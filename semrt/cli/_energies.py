@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from semrt.cli._values import file_named
 from semrt.errors import InvalidShape, InvalidValue, UnreadableFile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from semrt.tasks import NetworkTask, Solver
 
@@ -31,7 +32,7 @@ def energies(typed: str) -> tuple[float, ...]:
     words = typed.strip()
     if re.fullmatch(rf"(?:{NUMBER})(?::(?:{NUMBER})){{1,2}}", plain := _bare(words)):
         found = _range(typed, *map(float, plain.split(":")))
-    elif (path := Path(words)).is_file():
+    elif (path := file_named(words)) is not None:
         found = _numbers(f"{typed}", _lines(path))
     else:
         found = _numbers(typed, words)

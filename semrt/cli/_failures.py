@@ -9,9 +9,10 @@ import click
 
 from semrt.errors import Interrupted, MissingDependency, OutOfMemory, SemrtError
 
-__all__ = ["INTERRUPTED", "exit_code", "log_traceback", "message", "tell"]
+__all__ = ["INTERRUPTED", "KEEPING", "exit_code", "log_traceback", "message", "tell"]
 
 INTERRUPTED = Interrupted.exit_code
+KEEPING = "use --skip-existing to keep it"  # a hint of OutputExists, where the command has that option
 TRAINING = ("torch", "onnx", "onnxscript", "onnxconverter_common")  # what the runtime never imports
 
 

@@ -15,13 +15,16 @@ from semrt.data import (
     Tomogram,
     Volume,
 )
-from semrt.errors import InvalidValue
+from semrt.errors import InvalidOption, InvalidValue
 from semrt.scan import ScanPath
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["check_accepted"]
+    from semrt.backends import Session
+    from semrt.tasks import Solver
+
+__all__ = ["check_accepted", "check_takes_scans"]
 
 _STACKS = (Volume, SparseVolume)
 _WANTED = {
@@ -82,3 +85,11 @@ def check_accepted(source: Path, measured: Any, accepts: type | tuple[type, ...]
     told = _OF_TILTS if TiltSeries in kinds else _OF_LAYERS if EnergyStack in kinds else _HELD if sparse else _INSTEAD
     held, hint = (told | _ELSEWHERE).get(type(measured), (f"a {type(measured).__name__}", ""))
     raise InvalidValue(f"{source}", wanted, held, hint)
+
+
+def check_takes_scans(model: str, opened: Session | Solver) -> None:
+    """Raise InvalidOption for a model that takes no sparse scans, where one is made for it."""
+    from semrt import engine
+
+    if SparseScan not in engine.accepted_by(opened):
+        raise InvalidOption(f"--model {model}: takes no sparse scans; choose a model that does, such as infill")

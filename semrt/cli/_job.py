@@ -87,8 +87,9 @@ class Job:
     def refuse_existing(self, targets: Iterable[Path]) -> None:
         """Raise OutputExists where a file that would be written is already there."""
         from semrt.cli import _results
+        from semrt.cli._failures import KEEPING
 
-        _results.refuse_existing(targets, preview=self.preview, kind=self.kind, saves=self.saves)
+        _results.refuse_existing(targets, preview=self.preview, kind=self.kind, saves=self.saves, hint=KEEPING)
 
     @contextmanager
     def batch(self, header: Callable[[Session | Solver], str], redone: Collection[Path]) -> Iterator[Batch]:

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["Made", "generator", "library_options", "write_library"]
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
-SEED = click.IntRange(min=0)
 GOES_ON = "semrt: interrupted; finished images are whole, and --skip-existing goes on from there"
 
 
@@ -51,7 +50,9 @@ def library_options(shape: str = "256x256") -> Callable[[Callable[..., Any]], Ca
     """Give a command the options that all libraries share; shape: what its help says of the default."""
     options = [
         click.option("-n", "--number", type=click.IntRange(min=1), help="Images to draw.  [default: 10]"),
-        click.option("--seed", type=SEED, default=0, show_default=True, help="The same seed gives the same images."),
+        click.option(
+            "--seed", type=_values.SEED, default=0, show_default=True, help="The same seed gives the same images."
+        ),
         click.option("-o", "--output", type=FOLDER, default=".", show_default="here", help="Folder."),
         click.option("--shape", type=_values.shape, metavar="ROWSxCOLUMNS", help=f"Of each.  [default: {shape}]"),
         click.option("--skip-existing", is_flag=True, help="Leave images that are there: resumes a library."),
@@ -84,7 +85,7 @@ def write_library(
     suffix: str = ".tif",
 ) -> int:
     """Make and write the images that are wanted, name -> recipe, and say which there are."""
-    from semrt.cli._failures import INTERRUPTED
+    from semrt.cli._failures import INTERRUPTED, KEEPING
     from semrt.cli._progress import progress
 
     if skip_existing and overwrite:
@@ -96,7 +97,7 @@ def write_library(
         for path in todo:
             for file in (path, *map(path.with_suffix, (".csv", ".json", ".tlt")), _truth_of(path)):
                 if file.exists():
-                    raise OutputExists(file)
+                    raise OutputExists(file, KEEPING)
     written: list[str] = []
     interrupted = False
     left = f" ({len(skipped)} there already)" if skipped else ""

@@ -69,13 +69,13 @@ def save(
 
 
 def refuse_existing(
-    targets: Iterable[Path], *, preview: bool, kind: Kind | None = None, saves: Collection[str] = ()
+    targets: Iterable[Path], *, preview: bool, kind: Kind | None = None, saves: Collection[str] = (), hint: str = ""
 ) -> None:
-    """Raise OutputExists where a file that would be written is already there.  kind: of an image when None."""
+    """Raise OutputExists, with a hint, where a file to be written is already there.  kind: of an image when None."""
     for target in targets:
         for path in places(target, preview=preview, kind=kind or kind_of(Micrograph), saves=saves):
             if path.exists():
-                raise OutputExists(path)
+                raise OutputExists(path, hint)
 
 
 def places(target: Path, *, preview: bool, kind: Kind, saves: Collection[str]) -> list[Path]:

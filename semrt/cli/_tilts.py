@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from semrt.cli._values import file_named
 from semrt.errors import InvalidOption, InvalidShape, InvalidValue, UnreadableFile
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def angles(typed: str) -> tuple[float, ...]:
     Raises BadParameter, InvalidValue, UnreadableFile.
     """
     words = typed.strip()
-    if (path := Path(words)).is_file():
+    if (path := file_named(words)) is not None:
         return _listed(path)
     if re.fullmatch(rf"{NUMBER}:{NUMBER}:{NUMBER}", words):
         first, last, step = map(float, words.split(":"))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import os
 import re
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,9 +19,12 @@ if TYPE_CHECKING:
     from semrt.data import PixelSize
 
 __all__ = [
+    "SEED",
+    "Finite",
     "coverage",
     "coverage_text",
     "duration",
+    "file_named",
     "length_text",
     "memory",
     "pixel_size",
@@ -28,7 +34,19 @@ __all__ = [
 ]
 
 
+SEED = click.IntRange(min=0)
 FLATTEST = 0.1  # [nm]; no voxel is flatter than atoms
+
+
+class Finite(click.FloatRange):
+    """A finite number in a range; click's own takes NaN for one in any."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read it."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"expected a finite number, got {value}", param, ctx)
+        return number
 
 
 def pixel_size(typed: str) -> PixelSize:
@@ -68,7 +86,7 @@ def coverage(typed: str) -> float:
     words = typed.replace(" ", "")
     try:
         share = float(Fraction(words[:-1]) / 100 if words.endswith("%") else Fraction(words))
-    except (ValueError, ZeroDivisionError):
+    except (ValueError, ArithmeticError):  # such as by zero, or too large for a float
         share = 0.0
     if not 0 < share <= 1:
         raise click.BadParameter(f"{typed!r}: expected a fraction of the pixels, such as 1/20, 0.05 or 5%")
@@ -81,6 +99,11 @@ def duration(typed: str) -> float:
     if words is None or float(words[1]) == 0:
         raise click.BadParameter(f"{typed!r}: expected a time above zero, such as 2s or 100ms")
     return float(words[1]) * {"ms": 1e-3, "s": 1.0, "min": 60.0, "": 1.0}[words[2]]
+
+
+def file_named(typed: str) -> Path | None:
+    """The file of that name; None where there is none, also of a list that is longer than a name may be."""
+    return Path(typed) if os.path.isfile(typed) else None  # noqa: PTH113  # Path raises there, until Python 3.14
 
 
 def memory(typed: str) -> int:

@@ -28,7 +28,7 @@ COMPARED = {"device": str, "threads": int, "precision": str, "solver": str, "til
 )
 @click.option("--pattern", help="Scan pattern, of a model that takes sparse scans.  [default: clv]")
 @click.option("--coverage", type=_values.coverage, help="Fraction of the pixels, of such a model.  [default: 1/20]")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of what is simulated.")
+@click.option("--seed", type=_values.SEED, default=0, show_default=True, help="Of what is simulated.")
 @click.option(
     "--device",
     default="auto",
@@ -47,9 +47,7 @@ COMPARED = {"device": str, "threads": int, "precision": str, "solver": str, "til
 @click.option("--tile", type=click.IntRange(min=1), metavar="PX", help="Side of a tile; the model's own by default.")
 @click.option("--batch", type=click.IntRange(min=1), help="Tiles that run together; as suits the device by default.")
 @click.option("--runs", type=click.IntRange(min=10), default=100, show_default=True, help="Of latency and throughput.")
-@click.option(
-    "--at-most", type=click.FloatRange(min=0), default=20, show_default=True, help="Seconds for each of them."
-)
+@click.option("--at-most", type=_values.Finite(min=0), default=20, show_default=True, help="Seconds for each of them.")
 @click.option(
     "--frame-period", type=_values.duration, metavar="TIME", help="Also as with a camera of that period, such as 100ms."
 )

@@ -11,6 +11,7 @@ import click
 
 from semrt.cli import _values
 from semrt.cli._failures import INTERRUPTED
+from semrt.errors import InvalidOption
 
 if TYPE_CHECKING:
     from semrt.cli._simulated import SimulatedScan
@@ -36,7 +37,7 @@ NOISE = 0.02
 )
 @click.option("--pattern", default="clv", show_default=True, help="As `semrt scan --list` shows them.")
 @click.option("--coverage", type=_values.coverage, default="1/20", show_default=True, help="Fraction of the pixels.")
-@click.option("--seed", type=int, default=2, show_default=True, help="Of micrograph, noise and scan.")
+@click.option("--seed", type=_values.SEED, default=2, show_default=True, help="Of micrograph, noise and scan.")
 @click.option("--model", default="infill", show_default=True, help="A model for sparse scans.")
 @click.option(
     "--device", default="auto", show_default=True, help="cpu, cuda, tensorrt, cuda:N; auto is the fastest that opens."
@@ -51,10 +52,12 @@ def demo(output: Path | None, as_json: bool, **given: Any) -> int:
     how it was made, and a preview to look at. The model stands beside kriging and smoothed natural neighbours.
     A simulated micrograph is like those of the training; --image shows how the model does on yours.
     """
+    from semrt.io.description import plain
+
     report = _run(output or _free_folder(), **given)
     code = INTERRUPTED if report["interrupted"] else 0
     if as_json:
-        click.echo(json.dumps(report))
+        click.echo(json.dumps(plain(report)))  # a perfect result has an infinite PSNR
         return code
     scan = report["scan"]
     click.echo(f"{scan['pattern']} scan, coverage {_values.coverage_text(scan['coverage'])}, seed {scan['seed']}")
@@ -81,6 +84,7 @@ def _run(
 ) -> dict[str, Any]:
     from semrt import engine, io, provenance
     from semrt.cli import _results
+    from semrt.cli._inputs import check_takes_scans
     from semrt.cli._simulated import KIND, simulated_scan
     from semrt.report.sheet import Card
 
@@ -92,12 +96,13 @@ def _run(
     if noise is None:
         noise = NOISE if drawn["image"] is None else 0.0
     simulated = simulated_scan(pattern, coverage, seed, noise=noise, **drawn)
-    for role, data in (("truth", simulated.truth), ("path", simulated.path), ("scan", simulated.measured)):
-        io.write(files[role], data, overwrite=overwrite)
-
-    scan = io.read(files["scan"])  # from here the whole road, as for the scan of an instrument
-    origin = provenance.input_of(files["scan"])
+    _check_size(simulated.truth.shape, drawn["image"])
     with engine.open_model(model, device, threads=threads) as opened:
+        check_takes_scans(model, opened)
+        for role, data in (("truth", simulated.truth), ("path", simulated.path), ("scan", simulated.measured)):
+            io.write(files[role], data, overwrite=overwrite)
+        scan = io.read(files["scan"])  # from here the whole road, as for the scan of an instrument
+        origin = provenance.input_of(files["scan"])
         result = engine.infer(scan, opened, device=device, threads=threads, fallback="classical")
     scores = _scores(result, simulated, threads)
     source = drawn["image"].name if drawn["image"] else f"simulated {drawn['kind'] or KIND}"
@@ -116,6 +121,16 @@ def _run(
     report["files"] = {role: str(file) for role, file in files.items()}
     io.write_json(folder / "demo.json", report, overwrite=overwrite)
     return report
+
+
+def _check_size(shape: tuple[int, int], image: Path | None) -> None:
+    """Raise InvalidOption for a field that is too small to be compared with its truth."""
+    from semrt.metrics import SSIM_WINDOW
+
+    if min(shape) < SSIM_WINDOW:
+        option = "--size" if image is None else f"--image {image}"
+        wanted = f"at least {SSIM_WINDOW} x {SSIM_WINDOW} px, which SSIM needs"
+        raise InvalidOption(f"{option}: expected {wanted}, got {shape[0]} x {shape[1]}")
 
 
 def _scores(result: Micrograph, simulated: SimulatedScan, threads: int | None) -> list[Score]:

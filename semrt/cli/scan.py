@@ -64,7 +64,7 @@ SHORT = {"obi": "open-beam-interface", "freescan": "de-freescan", "fei": "fei-st
 @click.option("--list", is_flag=True, is_eager=True, expose_value=False, callback=_list, help="List the patterns.")
 @click.option("--shape", type=_values.shape, metavar="ROWSxCOLUMNS", help="Of the field.  [default: 512x512]")
 @click.option("--coverage", type=_values.coverage, help="Fraction of the pixels, such as 1/20; all of them by default.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of patterns that draw at random.")
+@click.option("--seed", type=_values.SEED, default=0, show_default=True, help="Of patterns that draw at random.")
 @click.option("--set", "pairs", multiple=True, metavar="NAME=VALUE", help="A parameter of the pattern; repeatable.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="CSV of the path.  [default: PATTERN.csv]")
 @click.option("--overwrite", is_flag=True, help="Replace files that are there.")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from semrt.cli import _values
-from semrt.errors import InvalidOption, OutputExists
+from semrt.errors import OutputExists
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -49,7 +49,7 @@ FILE = click.Path(path_type=Path)
 @click.option("--model", default="infill", show_default=True, help="A model for sparse scans.")
 @click.option("--keep-measured", is_flag=True, help="Keep visited pixels with their noise, as infer does unasked.")
 @click.option("--repeats", type=click.IntRange(min=1), default=1, show_default=True, help="Scans to average over.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of noise and patterns.")
+@click.option("--seed", type=_values.SEED, default=0, show_default=True, help="Of noise and patterns.")
 @click.option("--dwell-time", type=POSITIVE, default=1.0, show_default=True, help="On a pixel of a full frame [µs].")
 @click.option("--settle-time", type=MICROSECONDS, default=0.0, help="Waited after a step of more than 2 px [µs].")
 @click.option("--flyback-time", type=MICROSECONDS, default=0.0, help="Waited after one over half the field [µs].")
@@ -84,10 +84,10 @@ def plan(
     the model makes of it, which is no denoiser of full frames.
     """
     from semrt import engine
+    from semrt.cli._inputs import check_takes_scans
     from semrt.cli._progress import progress
     from semrt.cli._results import write_preview
     from semrt.cli.scan import whole_micrograph
-    from semrt.data import SparseScan
     from semrt.io.description import plain
     from semrt.report import scan_plan
     from semrt.report.scan_plan_preview import plan_preview
@@ -104,8 +104,7 @@ def plan(
     forecasts: list[Forecast] = []
     best: Trial | None = None
     with engine.open_model(model, device, threads=threads) as opened:
-        if SparseScan not in engine.accepted_by(opened):
-            raise InvalidOption(f"--model {model}: takes no sparse scans; choose a model that does, such as infill")
+        check_takes_scans(model, opened)
         header = (
             f"{len(wanted)} scans of {image} with {model}, {lit.electrons:g} electrons per pixel; {_gain_text(lit)}"
         )

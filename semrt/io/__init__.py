@@ -49,6 +49,7 @@ from semrt.io.formats import (
     table_of,
 )
 from semrt.io.paths import expand_inputs, output_path, output_paths, stem_of
+from semrt.io.pixels import went
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -285,17 +286,17 @@ def _visited(mask: Any, shape: tuple[int, ...], path: Path) -> NDArray[np.bool_]
         held = _load(Path(mask))
         if isinstance(held, EnergyStack | LayerMap | TiltSeries | Tomogram):
             raise InvalidValue(name, "an image, a stack or a scan path", f"a {type(held).__name__}")
-        visited = _went(held.intensity) if isinstance(held, Micrograph | Volume) else held.visited
+        visited = went(name, held.intensity) if isinstance(held, Micrograph | Volume) else held.visited
     else:
         name = "mask"
-        visited = _went(np.asarray(mask))
+        visited = went(name, np.asarray(mask))
     if visited.shape not in {shape, shape[-2:]}:
         either = f", or {shape[-2:]} for every slice" if len(shape) > 2 else ""
         raise InvalidShape(name, f"{shape}, as {path} has{either}", visited.shape)
     if not visited.any():
         raise EmptyScan(name)
-    for z, went in enumerate(visited if visited.ndim > 2 else []):
-        if not went.any():
+    for z, in_slice in enumerate(visited if visited.ndim > 2 else []):
+        if not in_slice.any():
             raise EmptyScan(f"{name}: slice z={z}")
     return visited
 
@@ -325,11 +326,6 @@ def _exposed(whole: Micrograph | Volume, exposure: Any, path: Path) -> SparseSca
         (exposure / np.float32(full)).astype(np.float32),
         metadata=whole.metadata,
     )
-
-
-def _went(mask: NDArray[Any]) -> NDArray[np.bool_]:
-    went: NDArray[np.bool_] = (mask != 0) & (mask == mask)  # NaN differs from itself
-    return went
 
 
 @contextmanager

@@ -1,10 +1,10 @@
 """NumPy's NPZ, the one format that holds all of an image or a stack, sparse or whole.
 
 Keys: intensity (ny, nx) or (nz, ny, nx); visited of the same shape or (ny, nx) for every slice, non-zero where the
-probe went; pixel_size (2,) as (dy, dx) [nm]; slice_thickness [nm]; exposure (ny, nx); error, as intensity; description,
-the JSON text of metadata and provenance. All but intensity may be missing. A file of visited alone is a mask. One with
-energies_keV or thickness holds images at beam energies or a map of layers: see layers_npz. One with tilt_angles or
-density holds a tilt series or a tomogram: see tilt_npz.
+probe went (NaN counts as zero); pixel_size (2,) as (dy, dx) [nm]; slice_thickness [nm]; exposure (ny, nx); error, as
+intensity; description, the JSON text of metadata and provenance. All but intensity may be missing. A file of visited
+alone is a mask. One with energies_keV or thickness holds images at beam energies or a map of layers: see layers_npz.
+One with tilt_angles or density holds a tilt series or a tomogram: see tilt_npz.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from semrt.errors import InvalidShape, UnsupportedFormat
 from semrt.io import layers_npz, tilt_npz
 from semrt.io.description import acquisition, describe, understand
 from semrt.io.npy import refusing_pickles
-from semrt.io.pixels import image_or_stack
+from semrt.io.pixels import image_or_stack, went
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,7 +73,7 @@ def read(path: Path) -> Measured:
     # As in every format, a stack of a single slice is one image.
     held |= {key: held[key][0] for key in _PLANES if key in held and held[key].ndim == 3 and len(held[key]) == 1}
     if "intensity" in held:
-        visited = held.get("visited")
+        visited = went("visited", held["visited"]) if "visited" in held else None
     elif "visited" in held:
         held["intensity"], visited = held["visited"], None  # a mask, as an image of zeros and ones
     else:

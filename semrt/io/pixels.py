@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
     from semrt.data import PixelSize
 
-__all__ = ["check_pixels", "grey", "image_or_stack", "intensities", "with_gaps"]
+__all__ = ["check_pixels", "grey", "image_or_stack", "intensities", "went", "with_gaps"]
 
 _COLOURS = (3, 4)  # channels of RGB and RGBA
+_REAL = "buif"  # kinds of dtypes
 
 
 def check_pixels(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
@@ -30,7 +31,7 @@ def check_pixels(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> No
     if len(shape) < 2 or min(shape) < 1 or sum(length > 1 for length in shape[:-2]) > 1:
         hint = "choose one stack" if len(shape) > 3 and min(shape) > 0 else ""
         raise InvalidShape(str(path), "(ny, nx) or (nz, ny, nx) with at least one pixel", shape, hint)
-    if dtype.kind not in "buif":
+    if dtype.kind not in _REAL:
         raise InvalidValue(str(path), "real numbers", f"dtype {dtype}")
     if len(shape) > 2 and shape[-1] in _COLOURS and sorted(shape)[-2] > max(_COLOURS):
         what = f"shape {shape} is that of a colour image; save the intensities alone as (ny, nx)"
@@ -83,6 +84,17 @@ def grey(path: Path, channels: NDArray[Any]) -> NDArray[Any]:
     if count in (2, 4) and (channels[..., -1] != channels[..., -1].flat[0]).any():
         raise UnsupportedFormat(path, "is partly transparent; save it without an alpha channel")
     return first
+
+
+def went(what: str, mask: NDArray[Any]) -> NDArray[np.bool_]:
+    """Where the probe went, by a mask of any shape: where it is not zero; NaN counts as zero.
+
+    what: the mask's name.  Raises InvalidValue (no real numbers).
+    """
+    if mask.dtype.kind not in _REAL:
+        raise InvalidValue(what, "zero where the probe did not go, else another real number", f"dtype {mask.dtype}")
+    visited: NDArray[np.bool_] = (mask != 0) & (mask == mask)  # NaN differs from itself
+    return visited
 
 
 def with_gaps(path: Path, data: object) -> NDArray[np.float32] | NDArray[np.uint8]:

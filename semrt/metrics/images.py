@@ -15,7 +15,9 @@ from semrt.errors import InvalidOption, InvalidShape
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["blur_5x5", "coverage_of_intervals", "psnr", "rmse", "ssim"]
+__all__ = ["SSIM_WINDOW", "blur_5x5", "coverage_of_intervals", "psnr", "rmse", "ssim"]
+
+SSIM_WINDOW = 11  # [px]; no smaller image has a structural similarity
 
 
 def rmse(image: ArrayLike, truth: ArrayLike) -> float:
@@ -43,9 +45,9 @@ def ssim(image: ArrayLike, truth: ArrayLike, data_range: float = 1.0) -> float:
     Raises InvalidShape for images under 11 × 11, InvalidOption for a data_range not above zero.
     Wang, Bovik, Sheikh & Simoncelli 2004, doi:10.1109/TIP.2003.819861.
     """
-    reach = 5
+    reach = SSIM_WINDOW // 2
     x, y = _pair(image, truth)
-    if min(x.shape) <= 2 * reach:
+    if min(x.shape) < SSIM_WINDOW:
         raise InvalidShape("image", "at least (11, 11)", x.shape, "SSIM needs its whole window")
     c1, c2 = (0.01 * _positive(data_range)) ** 2, (0.03 * data_range) ** 2
     taps = _gaussian(reach, 1.5)

@@ -117,7 +117,7 @@ def bench(
         images, seconds = _throughput(contender, opened, measured, runs, at_most)
         camera = None
         if frame_period is not None:
-            frames = min(runs, max(10, int(at_most / frame_period)))
+            frames = int(min(runs, max(10, at_most / frame_period)))
             camera = film(lambda: contender.infer(measured, opened), period=frame_period, frames=frames)
         of_files = None if files is None else files(opened, measured, float(np.median(latency.seconds)))
         build_seconds = getattr(opened, "build_seconds", None)

@@ -46,6 +46,7 @@ TENSORRT = 'pip install --extra-index-url https://pypi.nvidia.com "semrt[trt]"'
 CPU = 'pip install "semrt[cpu]"'
 OWN_CACHE = "semrt cache clear, or set SEMRT_CACHE to a folder of your own"
 DRIVER = "install the NVIDIA driver"
+FULL = "close what else uses the card"
 GPU = 'pip uninstall -y onnxruntime onnxruntime-gpu && pip install "semrt[gpu]"'
 
 
@@ -159,6 +160,8 @@ def _tensorrt(*, has_card: bool) -> Iterator[Finding]:
         engines = sum(entry.meta.get("kind") == "engine" for entry in cache.entries())
     except DeviceUnavailable as error:
         yield Finding("tensorrt", "note", error.cause, error.cure.removeprefix("run: "))
+    except OutOfMemory as error:  # of a card so full that not even a look at it fits
+        yield Finding("tensorrt", "note", error.cause, FULL)
     except (MissingDependency, CacheUnusable) as error:
         yield Finding("tensorrt", "note", str(error), TENSORRT if isinstance(error, MissingDependency) else OWN_CACHE)
     else:
