@@ -4,7 +4,7 @@
     python benchmarks/wedge.py --quick             # two kinds of phantom, no volume of 256³
     python benchmarks/wedge.py --part series --solver tv --kind atoms
     python benchmarks/wedge.py --network FOLDER    # a network that was just trained, instead of the one that ships
-    python benchmarks/wedge.py --part series --solver network --solver int8    # what whole numbers cost
+    python benchmarks/wedge.py --part series --network FOLDER --solver network --solver int8  # its whole numbers
 
 series: from the tilt series.  volume: from its weighted back projection alone, of which only the range of tilts is
 known.  drawn: from series at random, of any range, step, dose and alignment.  empty: how much is invented where there
