@@ -11,6 +11,7 @@ from semrt import scan
 from semrt.data import SparseScan
 from semrt.metrics import blur_5x5, rmse
 from semrt.simulate import micrographs
+from semrt.simulate.columns import cases
 from semrt.tasks.exposure import black_level, sample_values
 
 SIDE = 192
@@ -106,6 +107,21 @@ def test_samples_of_longer_dwell_time_count_more_and_state_a_smaller_error(model
     noise = [np.sqrt(np.mean((scan.intensity - truth)[chosen] ** 2)) for chosen in (stayed == 1, stayed == 100)]
     stated = [np.sqrt(np.mean(error[chosen] ** 2)) for chosen in (stayed == 1, stayed == 100)]
     np.testing.assert_allclose(stated, noise, rtol=0.25)
+
+
+def test_pixels_that_a_path_stays_at_do_not_outweigh_a_lattice():
+    image = cases()["bcc-jittered"].image(bound=False)
+    truth = image.expected[:384, :384].astype(np.float32)
+    path = scan.generate("archimedean", truth.shape, 1 / 10, seed=1)
+    y, x = np.clip(np.round(path.positions).astype(int), 0, len(truth) - 1).T
+    counts = np.random.default_rng(1).poisson(np.maximum(truth[y, x], 0))
+    sparse = SparseScan.from_positions(path.positions, counts, truth.shape, dwell_time=np.ones(len(counts)))
+    assert sparse.dwell_time.max() > 30 * np.median(sparse.dwell_time[sparse.visited])
+    told, untold = (
+        rmse(semrt.infer("wiener", each, denoise=True).intensity, truth)
+        for each in (sparse, replace(sparse, dwell_time=None))
+    )
+    assert told < 1.1 * untold < 0.3 * truth.std()
 
 
 def test_only_the_ratio_of_dwell_times_counts():

@@ -143,7 +143,8 @@ def _joined(
         estimate,
         noise=classical.variogram.nugget,
         rival=before,
-        exposure=exposure,
+        # Dwell times are not told: the few pixels that a path stays at would outweigh the lattice of all others.
+        exposure=None if scan.exposure is None else exposure,
         n_threads=n_threads,
     )
     n = len(validation.truth)
