@@ -4,8 +4,6 @@ from math import sqrt
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from reference import columns_image as twin
 from semrt.errors import InvalidOption, InvalidShape
@@ -23,7 +21,7 @@ from semrt.simulate.columns import (
     grow,
     record,
 )
-from semrt.simulate.columns.neighbours import apart, neighbour_table, pairs, pushed_apart
+from semrt.simulate.columns.neighbours import pairs
 from semrt.simulate.columns.probe import LORENTZIAN
 
 # Nearest columns in projection [Å] and atoms in an Å³, from the lattice constants.
@@ -213,43 +211,6 @@ def test_a_modulation_doubles_the_period():
 def test_a_specimen_that_cannot_be_is_refused(bad):
     with pytest.raises(InvalidOption):
         Specimen(**{"structure": "square", "spacing": 10} | bad)
-
-
-# --- neighbours
-
-
-@given(st.integers(0, 60), st.integers(0, 2**32 - 1))
-@settings(deadline=None, max_examples=30)
-def test_pairs_and_neighbours_are_those_of_brute_force(n, seed):
-    y, x = rng(seed).uniform(-20, 20, (2, n))
-    between = np.hypot(y[:, None] - y, x[:, None] - x)
-    np.fill_diagonal(between, np.inf)
-    i, j = pairs(y, x, 7.0)
-    found = np.zeros((n, n), bool)
-    found[i, j] = True
-    assert len(i) == found.sum()
-    np.testing.assert_array_equal(found, between < 7)
-    table = neighbour_table(y, x, n // 2, 7.0, 5)
-    for k, row in enumerate(table):
-        near = np.argsort(between[k])[: min(5, np.count_nonzero(between[k] < 7))]
-        assert row[row >= 0].tolist() == near.tolist()
-
-
-@given(st.integers(0, 80), st.integers(0, 2**32 - 1))
-@settings(deadline=None, max_examples=30)
-def test_points_kept_apart_are_apart_and_as_many_as_can_be(n, seed):
-    y, x = rng(seed).uniform(0, 30, (2, n))
-    kept = apart(y, x, 4.0)
-    if kept.sum() > 1:
-        assert distances(y[kept], x[kept]).min() >= 4
-    for k in np.flatnonzero(~kept):  # each that went has an earlier one that stayed
-        assert np.hypot(y[:k] - y[k], x[:k] - x[k])[kept[:k]].min() < 4
-
-
-def test_points_pushed_apart_move_apart_and_leave_the_others_alone():
-    y, x = pushed_apart(np.array([0.0, 0.0, 50.0]), np.array([0.0, 3.0, 0.0]), 5.0)
-    np.testing.assert_allclose(x, [-1, 4, 0], atol=0.01)
-    np.testing.assert_array_equal(y, [0, 0, 50])
 
 
 # --- probe
