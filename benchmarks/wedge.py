@@ -5,6 +5,7 @@
     python benchmarks/wedge.py --part series --solver tv --kind atoms
     python benchmarks/wedge.py --network FOLDER    # a network that was just trained, instead of the one that ships
     python benchmarks/wedge.py --part series --network FOLDER --solver network --solver int8  # its whole numbers
+    python benchmarks/wedge.py --part series --solver network --solver unturned  # each slice seen once
 
 series: from the tilt series.  volume: from its weighted back projection alone, of which only the range of tilts is
 known.  drawn: from series at random, of any range, step, dose and alignment.  empty: how much is invented where there
@@ -46,7 +47,8 @@ if TYPE_CHECKING:
     Method = Callable[[TomogramSample], Volume]
 
 SOLVERS = ("wbp", "sirt", "tv", "network")
-VARIANTS = ("int8",)  # of the network's precision, which take as long again
+# Of the network, and how to ask for them: in whole numbers, and without a second look at every slice, turned.
+VARIANTS: dict[str, dict[str, Any]] = {"int8": {"precision": "int8"}, "unturned": {"turned": False}}
 WEIGHTS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0)  # of the one that is chosen without the truth
 EMPTY_COUNTS = 0.05  # of a detector pixel that sees nothing
 
@@ -159,7 +161,7 @@ def inferred(model: str, solver: str, measured: Any) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # notes on few counts, and of what stands in for a network
         if solver in VARIANTS:
-            return semrt.infer(model, measured, solver="network", precision=solver)
+            return semrt.infer(model, measured, solver="network", **VARIANTS[solver])
         return semrt.infer(model if solver == "network" else "wedge", measured, solver=solver)
 
 

@@ -22,7 +22,7 @@ struct Variogram {
 // Fits the model to pairs of visited pixels: all near pairs up to a limit, and random ones at all lags.
 //
 // intensity, visited: (ny, nx).  seed: of the random pairs.  About 20 ms, whatever the size of the image.
-// An image without any variation gives nugget = sill = 0.
+// An image without any variation gives nugget = sill = 0; samples that cannot be paired, their variance as sill.
 Variogram fit_variogram(View2D<float const> intensity, View2D<bool const> visited, std::uint64_t seed);
 
 }  // namespace semrt
